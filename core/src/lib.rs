@@ -1,1 +1,50 @@
-//! The sans-IO core of yonder.
+//! yonder-core: the sans-IO core of yonder, a Yjs sync server for every edge.
+//!
+//! It takes bytes, time and storage replies in, and gives bytes and storage requests out. It has no sockets,
+//! no clock, no ambient randomness, no threads and no async runtime, and so runs wherever Rust compiles to.
+//!
+//! # Three ideas that everything follows from
+//!
+//! 1. **The log is the document.** A document is a set of immutable Yjs updates and snapshots that cover some
+//!    of them ([`log`]). Appending is storing the client's bytes as they came, once they were checked
+//!    ([`update`]); broadcasting is sending these same bytes. The CRDT ([`replica`]) is needed only to answer
+//!    a state vector and to compact.
+//! 2. **A room is a function of the log and the parked sessions.** A [`Room`] can be dropped between any two
+//!    inputs and rebuilt, and no client can tell.
+//! 3. **Acknowledged means stored.** No byte that tells a client "I have it" leaves before the host's store
+//!    has confirmed the append.
+//!
+//! # How a request flows
+//!
+//! A target turns its host's request into an [`http::Request`]; [`http::route`] says what it is. For a socket
+//! the target finds or makes the document's room and gives it every frame with [`drive`], which calls the
+//! target's [`Host`] with what is to be sent, stored, kept and closed. It arms one timer from
+//! [`Room::poll_timeout`].
+//!
+//! ```text
+//!  frames, time, replies          ┌──────────────────────────── Room ───────────────────────────┐
+//!  ───────── Input ──────────────▶│ session   one connection, and its parked form                │
+//!                                 │ presence  awareness states, by injected time                 │
+//!  ◀──────── Effect ──────────────│ document  appends on their way, replica if loaded, compaction │
+//!  frames, LogOps, parked state   └──────────────────────────────────────────────────────────────┘
+//! ```
+
+pub mod auth;
+mod document;
+mod effect;
+mod host;
+pub mod http;
+pub mod limits;
+pub mod log;
+mod name;
+mod presence;
+pub mod replica;
+mod room;
+pub mod session;
+pub mod update;
+pub mod wire;
+
+pub use effect::{Close, ConnId, Effect, Effects, Input, Millis, OpId, To};
+pub use host::{Host, drive};
+pub use name::{DocName, KEY_MAX, NAME_MAX, NameError};
+pub use room::{Room, RoomConfig};

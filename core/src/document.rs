@@ -1,0 +1,308 @@
+//! The room's side of the log: updates on their way to the store, the replica if there is one, compaction.
+//!
+//! An update counts as accepted when it was checked and may be relayed, and as stored when the store said so.
+//! Both are counted from the room's start, so that an answer can wait for "everything accepted before it".
+
+use crate::effect::{Effects, Millis, OpId};
+use crate::limits::Limits;
+use crate::log::{Loaded, LogError, LogOp, LogReply, Tail};
+use crate::replica::Replica;
+use bytes::Bytes;
+
+/// Updates that a loaded replica keeps unmerged before it is cheaper to load it again.
+const UNMERGED_MAX: (usize, usize) = (2048, 2 << 20);
+/// Milliseconds until a request that failed is tried again: the first time, and at most.
+const RETRY: (u64, u64) = (50, 2_000);
+/// Milliseconds of rest after a compaction that failed.
+const COMPACTION_REST: u64 = 30_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    next_op: u64,
+    state: State,
+    in_flight: Option<InFlight>,
+    queued: Vec<Bytes>,
+    unstored_bytes: usize,
+    accepted: u64,
+    stored: u64,
+    tail: Option<Tail>,
+    compaction: Option<OpId>,
+    compaction_rests_until: Millis,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Cold,
+    Loading {
+        attempt: Attempt,
+        /// Stored meanwhile; the load may have seen them or not.
+        meanwhile: Vec<Bytes>,
+    },
+    Warm {
+        replica: Box<Replica>,
+        used: Millis,
+    },
+}
+
+#[derive(Debug)]
+struct InFlight {
+    attempt: Attempt,
+    updates: Vec<Bytes>,
+}
+
+/// A request to the store, and when to repeat it.
+#[derive(Debug)]
+struct Attempt {
+    op: OpId,
+    since: Millis,
+    failures: u32,
+    retry_at: Option<Millis>,
+}
+
+/// What a reply of the store means for the room.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// More is stored or loaded than before.
+    Progress,
+    /// Nothing changed: a retry is due later, or the reply was for nobody.
+    Nothing,
+    /// The document cannot be loaded.
+    LoadFailed(LogError),
+    /// Accepted updates cannot be stored, and were given up.
+    AppendFailed(LogError),
+}
+
+impl Document {
+    /// How many updates were accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// How many of them are stored.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Bytes that were accepted and are not stored.
+    pub(crate) fn unstored_bytes(&self) -> usize {
+        self.unstored_bytes
+    }
+
+    /// The document's size as far as it is known: a cold room learns it with its first append.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tail.map_or(0, |tail| tail.document_bytes()) + self.unstored_bytes as u64
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.in_flight.is_none()
+            && self.queued.is_empty()
+            && self.compaction.is_none()
+            && !matches!(self.state, State::Loading { .. })
+    }
+
+    /// Takes an update that was checked; [`Document::flush`] sends it to the store.
+    pub(crate) fn accept(&mut self, update: Bytes) {
+        self.accepted += 1;
+        self.unstored_bytes += update.len();
+        self.queued.push(update);
+    }
+
+    /// Starts an append of all that is queued, unless one is on its way: what comes meanwhile goes together.
+    pub(crate) fn flush(&mut self, now: Millis, effects: &mut Effects) {
+        if self.in_flight.is_some() || self.queued.is_empty() {
+            return;
+        }
+        let updates = core::mem::take(&mut self.queued);
+        let attempt = self.attempt(now);
+        effects.store(attempt.op, LogOp::Append { updates: updates.clone() });
+        self.in_flight = Some(InFlight { attempt, updates });
+    }
+
+    /// The replica, loaded if need be: none until the load was answered.
+    pub(crate) fn replica(&mut self, now: Millis, effects: &mut Effects) -> Option<&mut Replica> {
+        if matches!(self.state, State::Cold) {
+            let attempt = self.attempt(now);
+            effects.store(attempt.op, LogOp::Load);
+            self.state = State::Loading { attempt, meanwhile: Vec::new() };
+        }
+        match &mut self.state {
+            State::Warm { replica, used } => {
+                *used = now;
+                Some(replica)
+            }
+            State::Cold | State::Loading { .. } => None,
+        }
+    }
+
+    /// Takes a reply of the store.
+    pub(crate) fn on_reply(
+        &mut self,
+        now: Millis,
+        op: OpId,
+        reply: Result<LogReply, LogError>,
+        limits: &Limits,
+        effects: &mut Effects,
+    ) -> Outcome {
+        if self.compaction == Some(op) {
+            self.compaction = None;
+            match reply {
+                Ok(LogReply::Compacted(tail)) => self.tail = Some(tail),
+                Ok(LogReply::Loaded(_) | LogReply::Appended(_)) | Err(_) => {
+                    self.compaction_rests_until = now.after(COMPACTION_REST);
+                }
+            }
+            return Outcome::Nothing;
+        }
+        if self.in_flight.as_ref().is_some_and(|append| append.attempt.op == op) {
+            return self.on_append(now, reply, limits, effects);
+        }
+        match &mut self.state {
+            State::Loading { attempt, .. } if attempt.op == op => match reply {
+                Ok(LogReply::Loaded(loaded)) => self.on_loaded(now, loaded),
+                Ok(LogReply::Appended(_) | LogReply::Compacted(_)) => self.load_failed(LogError::Corrupt),
+                Err(error) if attempt.put_off(now, error, limits) => Outcome::Nothing,
+                Err(error) => self.load_failed(error),
+            },
+            State::Loading { .. } | State::Cold | State::Warm { .. } => Outcome::Nothing,
+        }
+    }
+
+    /// Starts a compaction if the tail is long enough.
+    pub(crate) fn compact_if_due(&mut self, now: Millis, idle: bool, limits: &Limits, effects: &mut Effects) {
+        let Some(tail) = self.tail else { return };
+        let rests = now < self.compaction_rests_until;
+        if self.compaction.is_none() && !rests && limits.compaction.is_due(&tail, idle) {
+            let op = self.op();
+            self.compaction = Some(op);
+            effects.store(op, LogOp::Compact { upto: tail.end });
+        }
+    }
+
+    /// Repeats what is due, and lets go of a replica that nobody asked for.
+    pub(crate) fn tick(&mut self, now: Millis, limits: &Limits, effects: &mut Effects) {
+        if let Some(append) = &mut self.in_flight
+            && append.attempt.is_due(now)
+        {
+            effects.store(append.attempt.op, LogOp::Append { updates: append.updates.clone() });
+        }
+        match &mut self.state {
+            State::Loading { attempt, .. } => {
+                if attempt.is_due(now) {
+                    effects.store(attempt.op, LogOp::Load);
+                }
+            }
+            State::Warm { used, .. } if now.since(*used) >= limits.replica_idle => self.state = State::Cold,
+            State::Warm { .. } | State::Cold => {}
+        }
+    }
+
+    /// When [`Document::tick`] has something to do, and what.
+    pub(crate) fn next_tick(&self, limits: &Limits) -> Option<(Millis, &'static str)> {
+        let append = self.in_flight.as_ref().and_then(|append| append.attempt.retry_at);
+        let (load, release) = match &self.state {
+            State::Loading { attempt, .. } => (attempt.retry_at, None),
+            State::Warm { used, .. } => (None, Some(used.after(limits.replica_idle))),
+            State::Cold => (None, None),
+        };
+        [(append, "retry an append"), (load, "retry a load"), (release, "release the replica")]
+            .into_iter()
+            .filter_map(|(at, why)| at.map(|at| (at, why)))
+            .min()
+    }
+
+    fn on_append(
+        &mut self,
+        now: Millis,
+        reply: Result<LogReply, LogError>,
+        limits: &Limits,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let Some(mut append) = self.in_flight.take() else { return Outcome::Nothing };
+        let error = match reply {
+            Ok(LogReply::Appended(tail)) => {
+                self.tail = Some(tail);
+                self.stored += append.updates.len() as u64;
+                self.unstored_bytes -= append.updates.iter().map(Bytes::len).sum::<usize>();
+                self.absorb(append.updates);
+                self.flush(now, effects);
+                return Outcome::Progress;
+            }
+            Ok(LogReply::Loaded(_) | LogReply::Compacted(_)) => LogError::Corrupt,
+            Err(error) if append.attempt.put_off(now, error, limits) => {
+                self.in_flight = Some(append);
+                return Outcome::Nothing;
+            }
+            Err(error) => error,
+        };
+        // Whoever sent these is sent away and offers them again; they must not count as accepted here.
+        self.queued.clear();
+        self.unstored_bytes = 0;
+        self.accepted = self.stored;
+        Outcome::AppendFailed(error)
+    }
+
+    fn on_loaded(&mut self, now: Millis, loaded: Loaded) -> Outcome {
+        let mut replica = Box::new(Replica::new(loaded.snapshot, loaded.updates));
+        if let State::Loading { meanwhile, .. } = core::mem::take(&mut self.state) {
+            meanwhile.into_iter().for_each(|update| replica.append(update));
+        }
+        // A load that was overtaken by an append tells an older length.
+        if self.tail.is_none_or(|known| known.end <= loaded.tail.end) {
+            self.tail = Some(loaded.tail);
+        }
+        self.state = State::Warm { replica, used: now };
+        Outcome::Progress
+    }
+
+    fn load_failed(&mut self, error: LogError) -> Outcome {
+        self.state = State::Cold;
+        Outcome::LoadFailed(error)
+    }
+
+    fn absorb(&mut self, stored: Vec<Bytes>) {
+        match &mut self.state {
+            State::Cold => {}
+            State::Loading { meanwhile, .. } => meanwhile.extend(stored),
+            State::Warm { replica, .. } => {
+                stored.into_iter().for_each(|update| replica.append(update));
+                let (updates, bytes) = replica.unmerged();
+                if updates > UNMERGED_MAX.0 || bytes > UNMERGED_MAX.1 {
+                    self.state = State::Cold;
+                }
+            }
+        }
+    }
+
+    fn attempt(&mut self, now: Millis) -> Attempt {
+        Attempt { op: self.op(), since: now, failures: 0, retry_at: None }
+    }
+
+    fn op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op)
+    }
+}
+
+impl Attempt {
+    /// Plans a retry; false if the error is final or patience has run out.
+    fn put_off(&mut self, now: Millis, error: LogError, limits: &Limits) -> bool {
+        if error != LogError::Unavailable || now.since(self.since) >= limits.store_patience {
+            return false;
+        }
+        let (first, most) = RETRY;
+        self.retry_at = Some(now.after((first << self.failures.min(10)).min(most)));
+        self.failures += 1;
+        true
+    }
+
+    /// Whether to repeat it now; then it is on its way again.
+    fn is_due(&mut self, now: Millis) -> bool {
+        let due = self.retry_at.is_some_and(|at| at <= now);
+        if due {
+            self.retry_at = None;
+        }
+        due
+    }
+}

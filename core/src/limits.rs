@@ -1,0 +1,71 @@
+//! Every bound, with its unit and its reason. Over a bound there is a clear error, never memory without end.
+
+/// What one document, one connection and one message may take. A host lowers what it cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one WebSocket frame. It must hold a client's whole document: after a long time offline that is
+    /// what a client sends.
+    pub frame_bytes: usize,
+    /// Bytes of one update. Above it the sender is closed with 1009.
+    pub update_bytes: usize,
+    /// Bytes of a document in the log, snapshot and updates. A document that has reached it takes no more
+    /// edits: whoever sends one is closed with 1009.
+    pub document_bytes: u64,
+    /// Open connections of one document. One more is closed with 1013.
+    pub connections: usize,
+    /// Bytes of accepted updates that wait for the store. Whoever exceeds it is closed with 1013, and sends
+    /// them again when it comes back.
+    pub unstored_bytes: usize,
+    /// Clients with an awareness state, in one document. States beyond are not shown.
+    pub awareness_states: usize,
+    /// Bytes of one awareness state (JSON). Above it the sender is closed with 1009.
+    pub awareness_bytes: usize,
+    /// Milliseconds until a state that was not renewed is removed: the clients' own rule, they renew every 15 s.
+    pub awareness_timeout: u64,
+    /// Questions (state vectors and echoes) of one connection that wait for the store. One more closes it.
+    pub waiting: usize,
+    /// Milliseconds that a request to the store is tried again for, before everyone is sent away.
+    pub store_patience: u64,
+    /// Milliseconds that a document stays in memory after it was last asked for.
+    pub replica_idle: u64,
+    /// When to compact.
+    pub compaction: Compaction,
+}
+
+/// When the tail of a log is long enough to be replaced by a snapshot, whichever comes first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compaction {
+    /// Updates in the tail: bounds the reads of a cold load.
+    pub updates: u64,
+    /// Bytes in the tail. Where the snapshot is larger, half of that counts instead, so that the work of
+    /// compacting stays proportional to what was written.
+    pub bytes: u64,
+    /// Updates in the tail when the last connection leaves: the next one to come should find a snapshot.
+    pub idle_updates: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 32 << 20,
+            update_bytes: 24 << 20,
+            document_bytes: 256 << 20,
+            connections: 10_000,
+            unstored_bytes: 64 << 20,
+            awareness_states: 10_000,
+            awareness_bytes: 64 << 10,
+            awareness_timeout: 30_000,
+            waiting: 64,
+            store_patience: 10_000,
+            replica_idle: 15_000,
+            compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8 },
+        }
+    }
+}
+
+impl Compaction {
+    pub(crate) fn is_due(&self, tail: &crate::log::Tail, idle: bool) -> bool {
+        let updates = if idle { self.idle_updates } else { self.updates };
+        tail.updates >= updates.max(1) || tail.bytes >= self.bytes.max(tail.snapshot_bytes / 2).max(1)
+    }
+}

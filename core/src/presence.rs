@@ -1,0 +1,433 @@
+//! Awareness: the last state of every client, with the time injected.
+//!
+//! States are JSON that is checked and passed on, never interpreted. Presence is not the log: it expires, may
+//! be lost, and never touches the document. The rules are those of y-protocols' `applyAwarenessUpdate`, seen
+//! from a server:
+//!
+//! - A state is taken if its clock is higher than the known one; a removal also if it is equal.
+//! - A state belongs to the connection that last brought a newer one, and goes when that connection closes.
+//!   Clients repeat the states of others with the same clock (y-websocket does); that changes no owner.
+//! - The first states that a new connection announces are its own: a client that came back before its old
+//!   connection was found dead keeps its state, and one that came back after is told of its removal, upon
+//!   which y-protocols announces it anew with a higher clock.
+
+use crate::effect::{ConnId, Millis};
+use crate::limits::Limits;
+use crate::wire::{Reader, WireError, put_var_bytes, put_var_uint};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// The awareness states of one document.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Presence {
+    clients: BTreeMap<u64, Client>,
+    /// No state is due for removal before this. It may be early, never late.
+    next_expiry: Option<Millis>,
+}
+
+#[derive(Debug, Clone)]
+struct Client {
+    clock: u64,
+    state: State,
+    owner: Option<ConnId>,
+    seen: Millis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Shown(Bytes),
+    /// Its connection parked the client's id and clock, but the state did not fit.
+    Forgotten,
+    /// Remembered for a while, so that a repetition of an old state does not bring the client back.
+    Removed,
+}
+
+/// What became of an awareness update.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The entries that were taken, as an awareness update for everyone.
+    pub(crate) relay: Option<Bytes>,
+    /// Removals that the sender has to know of: it announced what counts as gone.
+    pub(crate) answer: Option<Bytes>,
+}
+
+/// Why an awareness update was not taken. Nothing of it was then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PresenceError {
+    /// It cannot be read.
+    Wire(WireError),
+    /// A state is not JSON: every client that got it would fail to parse it.
+    Json,
+    /// A state exceeds [`Limits::awareness_bytes`].
+    TooBig,
+}
+
+impl From<WireError> for PresenceError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl core::fmt::Display for PresenceError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Wire(error) => error.fmt(f),
+            Self::Json => f.write_str("an awareness state is not JSON"),
+            Self::TooBig => f.write_str("an awareness state exceeds its limit"),
+        }
+    }
+}
+
+/// One client's part of an awareness update.
+struct Entry<'a> {
+    client: u64,
+    clock: u64,
+    /// JSON; none for a removal.
+    state: Option<&'a str>,
+}
+
+/// How a client that sent an entry relates to what is known.
+enum Verdict {
+    Take,
+    /// The same as is known, from a connection that announces itself: it is the owner from now on.
+    Adopt,
+    /// Announced, yet known to be gone.
+    TellRemoved,
+    Ignore,
+}
+
+impl Presence {
+    /// Takes what is new in an update that `conn` sent.
+    ///
+    /// `introduces` tells that this connection announced nothing before.
+    pub(crate) fn apply(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        introduces: bool,
+        update: &Bytes,
+        limits: &Limits,
+    ) -> Result<Applied, PresenceError> {
+        let entries = read_entries(update, limits)?;
+        let mut taken = Writer::default();
+        let mut gone = Writer::default();
+        for entry in &entries {
+            let alone = introduces && entries.len() == 1;
+            match self.judge(entry, introduces, alone, limits) {
+                Verdict::Take => {
+                    let state = entry.state.map(|json| update.slice_ref(json.as_bytes()));
+                    taken.push(entry.client, entry.clock, state.as_deref());
+                    self.put(now, entry, conn, state, limits);
+                }
+                Verdict::Adopt => {
+                    if let Some(known) = self.clients.get_mut(&entry.client) {
+                        (known.owner, known.seen) = (Some(conn), now);
+                    }
+                    taken.push(entry.client, entry.clock, entry.state.map(str::as_bytes));
+                }
+                Verdict::TellRemoved => {
+                    let clock = self.clients.get(&entry.client).map_or(entry.clock, |known| known.clock);
+                    gone.push(entry.client, clock, None);
+                }
+                Verdict::Ignore => {}
+            }
+        }
+        let relay = if taken.count == entries.len() as u64 && taken.count > 0 {
+            Some(update.clone())
+        } else {
+            taken.finish()
+        };
+        Ok(Applied { relay, answer: gone.finish() })
+    }
+
+    /// Everything shown, as one awareness update; none if nobody is there.
+    pub(crate) fn states(&self) -> Option<Bytes> {
+        let mut all = Writer::default();
+        for (client, known) in &self.clients {
+            if let State::Shown(state) = &known.state {
+                all.push(*client, known.clock, Some(state));
+            }
+        }
+        all.finish()
+    }
+
+    /// Removes what belongs to a connection that closed; the removals, for everyone.
+    pub(crate) fn close(&mut self, now: Millis, conn: ConnId, limits: &Limits) -> Option<Bytes> {
+        self.remove(now, limits, |known| known.owner == Some(conn))
+    }
+
+    /// Removes what was not renewed in time, and forgets removals of long ago; the removals, for everyone.
+    pub(crate) fn expire(&mut self, now: Millis, limits: &Limits) -> Option<Bytes> {
+        if self.next_expiry.is_none_or(|at| now < at) {
+            return None;
+        }
+        let late = |known: &Client| now.since(known.seen) >= limits.awareness_timeout;
+        self.clients.retain(|_, known| known.state != State::Removed || !late(known));
+        let removals = self.remove(now, limits, late);
+        self.next_expiry =
+            self.clients.values().map(|known| known.seen.after(limits.awareness_timeout)).min();
+        removals
+    }
+
+    /// When [`Presence::expire`] is worth a call.
+    pub(crate) fn next_expiry(&self) -> Option<Millis> {
+        self.next_expiry
+    }
+
+    /// The clients that a connection announced, with clock and state where there is one: what is parked.
+    pub(crate) fn of(&self, conn: ConnId) -> impl Iterator<Item = (u64, u64, Option<&Bytes>)> {
+        self.clients.iter().filter(move |(_, known)| known.owner == Some(conn)).filter_map(
+            |(client, known)| match &known.state {
+                State::Shown(state) => Some((*client, known.clock, Some(state))),
+                State::Forgotten => Some((*client, known.clock, None)),
+                State::Removed => None,
+            },
+        )
+    }
+
+    /// Puts back what a connection had parked. Without a state the client is known, but not shown.
+    pub(crate) fn restore(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        client: u64,
+        clock: u64,
+        state: Option<Bytes>,
+        limits: &Limits,
+    ) {
+        if self.clients.len() >= limits.awareness_states {
+            return;
+        }
+        let state = state.map_or(State::Forgotten, State::Shown);
+        self.clients.insert(client, Client { clock, state, owner: Some(conn), seen: now });
+        self.expect_expiry(now.after(limits.awareness_timeout));
+    }
+
+    /// `introduces`: the connection announced nothing before; `alone`: and announces only this.
+    fn judge(&self, entry: &Entry<'_>, introduces: bool, alone: bool, limits: &Limits) -> Verdict {
+        let Some(known) = self.clients.get(&entry.client) else {
+            let room = self.clients.len() < limits.awareness_states;
+            // A removal of nobody is news to nobody.
+            return if entry.state.is_some() && room { Verdict::Take } else { Verdict::Ignore };
+        };
+        match (&known.state, entry.state) {
+            _ if entry.clock > known.clock => Verdict::Take,
+            (State::Shown(_) | State::Forgotten, None) if entry.clock == known.clock => Verdict::Take,
+            (State::Forgotten, Some(_)) if entry.clock == known.clock => Verdict::Take,
+            (State::Shown(state), Some(json))
+                if introduces && entry.clock == known.clock && state == json.as_bytes() =>
+            {
+                Verdict::Adopt
+            }
+            (State::Removed, Some(_)) if introduces => Verdict::TellRemoved,
+            // A client that came back with an old clock. Were it not its own state, it would pass the removal
+            // on, and end someone else's.
+            (State::Shown(_), Some(_)) if alone => Verdict::TellRemoved,
+            _ => Verdict::Ignore,
+        }
+    }
+
+    fn put(&mut self, now: Millis, entry: &Entry<'_>, conn: ConnId, state: Option<Bytes>, limits: &Limits) {
+        // A state that fills a gap after a restart stays its owner's, whoever knew it.
+        let owner = match self.clients.get(&entry.client) {
+            Some(known) if known.state == State::Forgotten && known.clock == entry.clock => known.owner,
+            Some(_) | None => Some(conn),
+        };
+        // A slice would keep the whole frame alive for as long as the state is shown.
+        let state = state.map_or(State::Removed, |json| State::Shown(Bytes::copy_from_slice(&json)));
+        self.clients.insert(entry.client, Client { clock: entry.clock, state, owner, seen: now });
+        self.expect_expiry(now.after(limits.awareness_timeout));
+    }
+
+    fn remove(&mut self, now: Millis, limits: &Limits, gone: impl Fn(&Client) -> bool) -> Option<Bytes> {
+        let mut removals = Writer::default();
+        for (client, known) in &mut self.clients {
+            if known.state != State::Removed && gone(known) {
+                removals.push(*client, known.clock, None);
+                (known.state, known.owner, known.seen) = (State::Removed, None, now);
+            }
+        }
+        if removals.count > 0 {
+            self.expect_expiry(now.after(limits.awareness_timeout));
+        }
+        removals.finish()
+    }
+
+    fn expect_expiry(&mut self, at: Millis) {
+        self.next_expiry = Some(self.next_expiry.map_or(at, |known| known.min(at)));
+    }
+}
+
+fn read_entries<'a>(update: &'a [u8], limits: &Limits) -> Result<Vec<Entry<'a>>, PresenceError> {
+    let mut reader = Reader::new(update);
+    let count = reader.var_uint()?;
+    // An entry takes at least three bytes.
+    if count.saturating_mul(3) > reader.remaining() as u64 {
+        return Err(WireError::Truncated.into());
+    }
+    let mut entries = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+    for _ in 0..count {
+        let (client, clock, json) = (reader.var_uint()?, reader.var_uint()?, reader.var_str()?);
+        if json.len() > limits.awareness_bytes {
+            return Err(PresenceError::TooBig);
+        }
+        if serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
+            return Err(PresenceError::Json);
+        }
+        let state = (json.trim_ascii() != "null").then_some(json);
+        entries.push(Entry { client, clock, state });
+    }
+    if reader.is_empty() { Ok(entries) } else { Err(WireError::Truncated.into()) }
+}
+
+/// Writes an awareness update entry by entry.
+#[derive(Default)]
+struct Writer {
+    count: u64,
+    entries: Vec<u8>,
+}
+
+impl Writer {
+    fn push(&mut self, client: u64, clock: u64, state: Option<&[u8]>) {
+        self.count += 1;
+        put_var_uint(&mut self.entries, client);
+        put_var_uint(&mut self.entries, clock);
+        put_var_bytes(&mut self.entries, state.unwrap_or(b"null"));
+    }
+
+    fn finish(self) -> Option<Bytes> {
+        if self.count == 0 {
+            return None;
+        }
+        let mut out = Vec::with_capacity(self.entries.len() + 4);
+        put_var_uint(&mut out, self.count);
+        out.extend_from_slice(&self.entries);
+        Some(out.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ConnId = ConnId(1);
+    const B: ConnId = ConnId(2);
+    const T0: Millis = Millis(1_000_000);
+
+    fn update(entries: &[(u64, u64, &str)]) -> Bytes {
+        let mut writer = Writer::default();
+        for (client, clock, json) in entries {
+            writer.push(*client, *clock, Some(json.as_bytes()));
+        }
+        writer.finish().unwrap()
+    }
+
+    fn apply(
+        presence: &mut Presence,
+        now: Millis,
+        conn: ConnId,
+        introduces: bool,
+        update: &Bytes,
+    ) -> Applied {
+        presence.apply(now, conn, introduces, update, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn a_state_is_relayed_as_it_came_and_shown_to_who_comes_later() {
+        let mut presence = Presence::default();
+        let hello = update(&[(7, 1, r#"{"name":"ada"}"#)]);
+        assert_eq!(apply(&mut presence, T0, A, true, &hello).relay, Some(hello.clone()));
+        assert_eq!(presence.states(), Some(hello));
+    }
+
+    #[test]
+    fn what_other_clients_repeat_is_neither_relayed_nor_theirs() {
+        let mut presence = Presence::default();
+        let hello = update(&[(7, 1, "{}")]);
+        apply(&mut presence, T0, A, true, &hello);
+        assert_eq!(apply(&mut presence, T0, B, false, &hello), Applied::default());
+        assert_eq!(presence.close(T0, B, &Limits::default()), None);
+        assert_eq!(presence.close(T0, A, &Limits::default()), Some(update(&[(7, 1, "null")])));
+    }
+
+    #[test]
+    fn all_ids_of_a_connection_go_when_it_closes_and_only_those() {
+        let mut presence = Presence::default();
+        apply(&mut presence, T0, A, true, &update(&[(1, 1, "{}"), (2, 5, "{}")]));
+        apply(&mut presence, T0, B, true, &update(&[(3, 1, "{}")]));
+        let removals = presence.close(T0, A, &Limits::default());
+        assert_eq!(removals, Some(update(&[(1, 1, "null"), (2, 5, "null")])));
+        assert_eq!(presence.states(), Some(update(&[(3, 1, "{}")])));
+    }
+
+    #[test]
+    fn a_rejoin_before_the_old_connection_is_found_dead_keeps_its_state() {
+        let mut presence = Presence::default();
+        let hello = update(&[(7, 4, "{}")]);
+        apply(&mut presence, T0, A, true, &hello);
+        apply(&mut presence, T0, B, true, &hello);
+        assert_eq!(presence.close(T0, A, &Limits::default()), None);
+        assert_eq!(presence.states(), Some(hello));
+    }
+
+    #[test]
+    fn a_rejoin_after_its_removal_is_told_so_that_it_announces_itself_anew() {
+        let mut presence = Presence::default();
+        let hello = update(&[(7, 4, "{}")]);
+        apply(&mut presence, T0, A, true, &hello);
+        presence.close(T0, A, &Limits::default());
+        let applied = apply(&mut presence, T0, B, true, &hello);
+        assert_eq!(applied, Applied { relay: None, answer: Some(update(&[(7, 4, "null")])) });
+        let anew = update(&[(7, 5, "{}")]);
+        assert_eq!(apply(&mut presence, T0, B, false, &anew).relay, Some(anew));
+    }
+
+    #[test]
+    fn a_state_that_is_not_renewed_expires_and_its_clock_is_forgotten_later() {
+        let limits = Limits::default();
+        let mut presence = Presence::default();
+        apply(&mut presence, T0, A, true, &update(&[(7, 4, "{}")]));
+        let due = presence.next_expiry().unwrap();
+        assert_eq!(due, T0.after(limits.awareness_timeout));
+        assert_eq!(presence.expire(Millis(due.0 - 1), &limits), None);
+        assert_eq!(presence.expire(due, &limits), Some(update(&[(7, 4, "null")])));
+        assert_eq!(presence.states(), None);
+        presence.expire(due.after(limits.awareness_timeout), &limits);
+        assert_eq!(presence.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_renewal_puts_the_expiry_off() {
+        let limits = Limits::default();
+        let mut presence = Presence::default();
+        apply(&mut presence, T0, A, true, &update(&[(7, 4, "{}")]));
+        apply(&mut presence, T0.after(20_000), A, false, &update(&[(7, 5, "{}")]));
+        assert_eq!(presence.expire(T0.after(30_000), &limits), None);
+        assert_eq!(presence.next_expiry(), Some(T0.after(50_000)));
+    }
+
+    #[test]
+    fn malformed_updates_leave_everything_as_it_was() {
+        let mut presence = Presence::default();
+        apply(&mut presence, T0, A, true, &update(&[(7, 1, "{}")]));
+        let before = presence.states();
+        for bad in [
+            Bytes::new(),
+            Bytes::from_static(&[200, 1, 1, 1, 0]),
+            update(&[(7, 2, "{"), (8, 1, "{}")]),
+            [update(&[(7, 2, "{}")]), Bytes::from_static(&[0])].concat().into(),
+        ] {
+            assert!(presence.apply(T0, A, false, &bad, &Limits::default()).is_err(), "{bad:?}");
+            assert_eq!(presence.states(), before);
+        }
+    }
+
+    #[test]
+    fn states_beyond_the_limit_are_not_shown() {
+        let limits = Limits { awareness_states: 1, ..Limits::default() };
+        let mut presence = Presence::default();
+        presence.apply(T0, A, true, &update(&[(1, 1, "{}")]), &limits).unwrap();
+        let applied = presence.apply(T0, A, false, &update(&[(2, 1, "{}")]), &limits).unwrap();
+        assert_eq!(applied, Applied::default());
+    }
+}

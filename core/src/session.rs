@@ -1,0 +1,191 @@
+//! What a room knows of one connection, and the form in which that survives the room.
+
+use crate::auth::{Grant, Permission};
+use crate::effect::Millis;
+use crate::wire::{MAX_INTEGER, Reader, WireError, put_var_bytes, put_var_uint};
+use bytes::Bytes;
+
+/// Bytes of a parked session. A Durable Object keeps 2 KiB beside a socket on every plan.
+pub const PARKED_MAX: usize = 1536;
+
+/// The form below; another number is another form.
+const VERSION: u8 = 1;
+
+const WRITES: u8 = 1;
+const INTRODUCED: u8 = 2;
+const REFUSED: u8 = 4;
+const UNSETTLED: u8 = 8;
+const UNANSWERED: u8 = 16;
+const EXPIRES: u8 = 32;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) grant: Grant,
+    /// It announced an awareness state.
+    pub(crate) introduced: bool,
+    /// It was told that it may not write.
+    pub(crate) refused: bool,
+    /// The last of its updates, in the document's count of accepted ones.
+    pub(crate) last_accepted: u64,
+    /// Questions that wait, see [`crate::limits::Limits::waiting`].
+    pub(crate) waiting: usize,
+    /// Echoes from before this room: due once the client's answer to our step 1 is stored.
+    pub(crate) held_echoes: Vec<Bytes>,
+}
+
+/// A parked session, read back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parked {
+    pub(crate) grant: Grant,
+    pub(crate) introduced: bool,
+    pub(crate) refused: bool,
+    /// Something it had sent was not yet stored, or our step 1 not yet sent.
+    pub(crate) unsettled: bool,
+    /// A step 1 of its was not yet answered.
+    pub(crate) unanswered: bool,
+    /// Echoes that were not yet due.
+    pub(crate) echoes: Vec<Bytes>,
+    /// Its awareness: client, clock, state unless that did not fit.
+    pub(crate) clients: Vec<(u64, u64, Option<Bytes>)>,
+}
+
+impl Session {
+    pub(crate) fn new(grant: Grant) -> Self {
+        Self {
+            grant,
+            introduced: false,
+            refused: false,
+            last_accepted: 0,
+            waiting: 0,
+            held_echoes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn may_write(&self) -> bool {
+        self.grant.permission == Permission::Write
+    }
+}
+
+impl Parked {
+    /// Encodes the session in at most [`PARKED_MAX`] bytes. States that do not fit are left out, and asked for
+    /// when the session is resumed; echoes that do not fit are lost, upon which their client reconnects.
+    pub(crate) fn encode(&self) -> Bytes {
+        let flags = [
+            (WRITES, self.grant.permission == Permission::Write),
+            (INTRODUCED, self.introduced),
+            (REFUSED, self.refused),
+            (UNSETTLED, self.unsettled),
+            (UNANSWERED, self.unanswered),
+            (EXPIRES, self.grant.expires.is_some()),
+        ];
+        let flags = flags.iter().filter(|(_, set)| *set).fold(0, |flags, (bit, _)| flags | bit);
+        let mut out = vec![VERSION, flags];
+        if let Some(expires) = self.grant.expires {
+            put_var_uint(&mut out, expires.0.min(MAX_INTEGER));
+        }
+        // Ids first: without them a closed connection would leave its state behind until it expires.
+        let mut room = PARKED_MAX - out.len() - 2 * VAR_UINT_MAX;
+        let clients: Vec<_> = self.clients.iter().take(room / CLIENT_MAX).collect();
+        room -= clients.len() * CLIENT_MAX;
+        let mut fits = |length: usize| {
+            let takes = length + VAR_UINT_MAX;
+            let fits = takes <= room;
+            room -= if fits { takes } else { 0 };
+            fits
+        };
+        let echoes: Vec<_> = self.echoes.iter().filter(|payload| fits(payload.len())).collect();
+        put_var_uint(&mut out, echoes.len() as u64);
+        for payload in echoes {
+            put_var_bytes(&mut out, payload);
+        }
+        put_var_uint(&mut out, clients.len() as u64);
+        for (client, clock, state) in clients {
+            put_var_uint(&mut out, *client);
+            put_var_uint(&mut out, *clock);
+            // No JSON is empty.
+            let state = state.as_ref().filter(|state| fits(state.len()));
+            put_var_bytes(&mut out, state.map_or(&[], |state| state));
+        }
+        out.into()
+    }
+
+    /// Reads a parked session. Hosts keep it where nobody else writes, but it may be from another version.
+    pub(crate) fn decode(parked: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(parked);
+        if reader.byte()? != VERSION {
+            return Err(WireError::UnknownType(0));
+        }
+        let flags = reader.byte()?;
+        let set = |bit: u8| flags & bit != 0;
+        let expires = if set(EXPIRES) { Some(Millis(reader.var_uint()?)) } else { None };
+        let permission = if set(WRITES) { Permission::Write } else { Permission::Read };
+        let mut parked = Self {
+            grant: Grant { permission, expires },
+            introduced: set(INTRODUCED),
+            refused: set(REFUSED),
+            unsettled: set(UNSETTLED),
+            unanswered: set(UNANSWERED),
+            echoes: Vec::new(),
+            clients: Vec::new(),
+        };
+        for _ in 0..reader.var_uint()? {
+            parked.echoes.push(Bytes::copy_from_slice(reader.var_bytes()?));
+        }
+        for _ in 0..reader.var_uint()? {
+            let (client, clock, state) = (reader.var_uint()?, reader.var_uint()?, reader.var_bytes()?);
+            let state = (!state.is_empty()).then(|| Bytes::copy_from_slice(state));
+            parked.clients.push((client, clock, state));
+        }
+        if reader.is_empty() { Ok(parked) } else { Err(WireError::Truncated) }
+    }
+}
+
+const VAR_UINT_MAX: usize = 8;
+/// An id, a clock, and the length of a state that is not there.
+const CLIENT_MAX: usize = 2 * VAR_UINT_MAX + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parked() -> Parked {
+        Parked {
+            grant: Grant { permission: Permission::Read, expires: Some(Millis(1_800_000_000_000)) },
+            introduced: true,
+            refused: false,
+            unsettled: true,
+            unanswered: false,
+            echoes: vec![Bytes::from_static(b"7")],
+            clients: vec![(5, 1, Some(Bytes::from_static(b"{}"))), (6, 2, None)],
+        }
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was_parked() {
+        assert_eq!(Parked::decode(&parked().encode()), Ok(parked()));
+    }
+
+    #[test]
+    fn whatever_is_parked_fits_and_keeps_ids_before_states() {
+        let huge = Bytes::from(vec![b' '; 4000]);
+        let parked = Parked {
+            echoes: vec![huge.clone(), Bytes::from_static(b"7")],
+            clients: (0..500).map(|id| (MAX_INTEGER - id, MAX_INTEGER, Some(huge.clone()))).collect(),
+            ..parked()
+        };
+        let encoded = parked.encode();
+        assert!(encoded.len() <= PARKED_MAX, "{}", encoded.len());
+        let decoded = Parked::decode(&encoded).unwrap();
+        assert!(decoded.clients.len() > 80, "{}", decoded.clients.len());
+        assert!(decoded.clients.iter().all(|(_, clock, state)| *clock == MAX_INTEGER && state.is_none()));
+    }
+
+    #[test]
+    fn what_was_not_parked_by_us_is_an_error() {
+        let encoded = parked().encode();
+        for end in 0..encoded.len() {
+            assert!(Parked::decode(&encoded[..end]).is_err(), "cut at {end}");
+        }
+        assert!(Parked::decode(&[9, 0, 0, 0]).is_err());
+    }
+}
