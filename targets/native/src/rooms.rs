@@ -1,0 +1,331 @@
+//! The rooms that are awake: one task each, made by whoever comes first and dropped when idle.
+
+use crate::metrics::Metrics;
+use crate::outbound::Outbound;
+use crate::store::{self, Store};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use yonder_core::auth::Grant;
+use yonder_core::http::ApiError;
+use yonder_core::limits::Limits;
+use yonder_core::log::{LogError, LogOp, LogReply};
+use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
+
+/// What waits for a room's task. A connection whose frame finds it full waits, and so does its client.
+const INBOX: usize = 1024;
+/// Inputs that a room takes before others get their turn.
+const TURN: usize = 128;
+
+/// All rooms of the server.
+#[derive(Clone)]
+pub(crate) struct Rooms(Arc<Shared>);
+
+struct Shared {
+    rooms: Mutex<HashMap<DocName, Entry>>,
+    store: Store,
+    limits: Arc<Limits>,
+    /// Rooms at once.
+    documents: usize,
+    /// How long a room without connections stays.
+    linger: Duration,
+    metrics: Arc<Metrics>,
+    next_room: AtomicU64,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Clone)]
+struct Entry {
+    number: u64,
+    inbox: mpsc::Sender<Event>,
+    /// Connections of the room, those included that have not yet been announced to it: while there is one, the
+    /// room does not end.
+    seats: Arc<AtomicUsize>,
+}
+
+enum Event {
+    Open { conn: ConnId, grant: Grant, outbound: Outbound },
+    Frame { conn: ConnId, bytes: Bytes },
+    Closed { conn: ConnId },
+}
+
+/// An answer of the store. They have a queue of their own, so that the store's threads never wait for a room;
+/// a room has no more than three requests out at a time.
+type Stored = (OpId, Result<LogReply, LogError>);
+
+/// A connection's place in a room. When it is dropped, the room is told.
+pub(crate) struct Seat {
+    conn: ConnId,
+    entry: Entry,
+}
+
+impl Rooms {
+    pub(crate) fn new(
+        store: Store,
+        limits: Arc<Limits>,
+        documents: usize,
+        linger: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            rooms: Mutex::default(),
+            store,
+            limits,
+            documents,
+            linger,
+            metrics,
+            next_room: AtomicU64::new(1),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Takes a connection into its document's room, which is made if there is none.
+    pub(crate) async fn join(
+        &self,
+        doc: &DocName,
+        conn: ConnId,
+        grant: Grant,
+        outbound: Outbound,
+    ) -> Result<Seat, ApiError> {
+        let seat = Seat { conn, entry: self.enter(doc)? };
+        let gone = |_| ApiError::internal("the document's room has failed");
+        seat.entry.inbox.send(Event::Open { conn, grant, outbound }).await.map_err(gone)?;
+        Ok(seat)
+    }
+
+    /// Sends everyone away, and waits until everything accepted is stored.
+    pub(crate) async fn close(&self) {
+        self.0.closing.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn enter(&self, doc: &DocName) -> Result<Entry, ApiError> {
+        let mut rooms = self.0.lock();
+        if let Some(entry) = rooms.get(doc) {
+            entry.seats.fetch_add(1, Ordering::Relaxed);
+            return Ok(entry.clone());
+        }
+        if self.0.closing.is_cancelled() {
+            return Err(ApiError::overloaded("the server is stopping"));
+        }
+        if rooms.len() >= self.0.documents {
+            return Err(ApiError::overloaded("the server has too many documents open"));
+        }
+        let (inbox, events) = mpsc::channel(INBOX);
+        let number = self.0.next_room.fetch_add(1, Ordering::Relaxed);
+        let entry = Entry { number, inbox, seats: Arc::new(AtomicUsize::new(1)) };
+        rooms.insert(doc.clone(), entry.clone());
+        self.0.metrics.rooms.inc();
+        let task = run(Arc::clone(&self.0), doc.clone(), entry.clone(), events);
+        self.0.tasks.spawn(guard(Arc::clone(&self.0), doc.clone(), number, task));
+        Ok(entry)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DocName, Entry>> {
+        // Nothing that can panic runs while it is held.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// Gives a frame to the room; false if the room is gone.
+    pub(crate) async fn frame(&self, bytes: Bytes) -> bool {
+        self.entry.inbox.send(Event::Frame { conn: self.conn, bytes }).await.is_ok()
+    }
+
+    /// Tells the room that the connection is gone.
+    pub(crate) async fn leave(self) {
+        // A room that is gone needs no word.
+        let _ = self.entry.inbox.send(Event::Closed { conn: self.conn }).await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.entry.seats.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// A room's task that panics takes its room along and nothing else: its connections are closed, as their
+/// [`Outbound`]s are dropped, and the next one to come makes a new room from the log.
+async fn guard(shared: Arc<Shared>, doc: DocName, number: u64, task: impl Future<Output = ()>) {
+    let panicked = AssertUnwindSafe(task).catch_unwind().await.is_err();
+    if panicked {
+        tracing::error!(%doc, "a room failed; its connections are closed");
+    }
+    let mut rooms = shared.lock();
+    if rooms.get(&doc).is_some_and(|entry| entry.number == number) {
+        rooms.remove(&doc);
+    }
+    shared.metrics.rooms.dec();
+}
+
+async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::Receiver<Event>) {
+    let (replies, mut stored) = mpsc::unbounded_channel();
+    let mut host = NativeHost {
+        conns: HashMap::new(),
+        slow: Vec::new(),
+        key: store::key(&doc),
+        doc,
+        replies,
+        store: shared.store.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    let mut room = Room::new(RoomConfig { limits: Arc::clone(&shared.limits), parks: false });
+    let mut effects = Effects::new();
+    let mut turn = Vec::new();
+    let mut closing = false;
+    loop {
+        let timer = sleep_until(room.poll_timeout().map(|(at, _)| at));
+        let empty = room.connections() == 0;
+        tokio::select! {
+            biased;
+            Some((op, reply)) = stored.recv() => {
+                host.give(&mut room, &mut effects, Input::Stored { op, reply });
+            }
+            _ = events.recv_many(&mut turn, TURN) => {
+                for event in turn.drain(..) {
+                    host.take(&mut room, &mut effects, event);
+                }
+            }
+            () = shared.closing.cancelled(), if !closing => {
+                closing = true;
+                let bye = Close::new(Close::GOING_AWAY, "the server is stopping");
+                for conn in host.conns.keys().copied().collect::<Vec<_>>() {
+                    host.close(conn, bye.clone());
+                    host.give(&mut room, &mut effects, Input::Closed { conn });
+                }
+            }
+            () = timer => host.give(&mut room, &mut effects, Input::Tick),
+            () = tokio::time::sleep(shared.linger), if empty && !closing => {
+                if room.is_idle() && retire(&shared, &host.doc, &entry.seats) {
+                    return;
+                }
+            }
+        }
+        if closing && room.is_idle() && room.connections() == 0 {
+            return;
+        }
+    }
+}
+
+/// Takes the room out of the map unless someone has come, or is about to.
+fn retire(shared: &Shared, doc: &DocName, seats: &AtomicUsize) -> bool {
+    let mut rooms = shared.lock();
+    let retires = seats.load(Ordering::Acquire) == 0;
+    if retires {
+        rooms.remove(doc);
+    }
+    retires
+}
+
+async fn sleep_until(at: Option<Millis>) {
+    match at {
+        Some(at) => tokio::time::sleep(Duration::from_millis(at.since(now()))).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Millis {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What a room's task does for its room.
+struct NativeHost {
+    doc: DocName,
+    key: Arc<str>,
+    conns: HashMap<ConnId, Outbound>,
+    /// Connections whose queue is full.
+    slow: Vec<ConnId>,
+    replies: mpsc::UnboundedSender<Stored>,
+    store: Store,
+    metrics: Arc<Metrics>,
+}
+
+impl NativeHost {
+    fn take(&mut self, room: &mut Room, effects: &mut Effects, event: Event) {
+        let input = match event {
+            Event::Open { conn, grant, outbound } => {
+                self.conns.insert(conn, outbound);
+                Input::Open { conn, grant }
+            }
+            Event::Frame { conn, bytes } => {
+                self.metrics.frames_in.inc();
+                Input::Frame { conn, bytes }
+            }
+            Event::Closed { conn } => {
+                self.conns.remove(&conn);
+                Input::Closed { conn }
+            }
+        };
+        self.give(room, effects, input);
+    }
+
+    fn give(&mut self, room: &mut Room, effects: &mut Effects, input: Input<'_>) {
+        drive(self, room, effects, input);
+        // Closing one tells the others, and may find the next.
+        while let Some(conn) = self.slow.pop() {
+            self.close(conn, Close::new(Close::TRY_AGAIN, "this connection reads too slowly"));
+            drive(self, room, effects, Input::Closed { conn });
+        }
+    }
+}
+
+impl Host for NativeHost {
+    fn now(&self) -> Millis {
+        now()
+    }
+
+    fn store(&mut self, op: OpId, request: LogOp) {
+        let replies = self.replies.clone();
+        let answer = move |reply| {
+            // A room that is gone wants no answer.
+            let _ = replies.send((op, reply));
+        };
+        self.store.submit(&self.key, request, Box::new(answer));
+    }
+
+    fn send(&mut self, to: To, frame: Bytes) {
+        match to {
+            To::Conn(conn) => {
+                if let Some(outbound) = self.conns.get(&conn) {
+                    self.metrics.frames_out.inc();
+                    if !outbound.push(frame) {
+                        self.slow.push(conn);
+                    }
+                }
+            }
+            To::Sockets { except } => {
+                self.metrics.frames_out.inc_by(self.conns.len() as u64);
+                for (conn, outbound) in &self.conns {
+                    if Some(*conn) != except && !outbound.push(frame.clone()) {
+                        self.slow.push(*conn);
+                    }
+                }
+            }
+        }
+    }
+
+    fn park(&mut self, _: ConnId, _: Bytes) {}
+
+    fn close(&mut self, conn: ConnId, reason: Close) {
+        if let Some(outbound) = self.conns.remove(&conn) {
+            self.metrics.closed(reason.code);
+            tracing::info!(doc = %self.doc, conn = conn.0, code = reason.code, reason = reason.reason, "closed");
+            outbound.close(reason);
+        }
+    }
+}

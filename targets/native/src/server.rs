@@ -1,0 +1,174 @@
+//! The HTTP server: it turns requests into the core's, and does what the core says they are.
+
+use crate::metrics::Metrics;
+use crate::rooms::Rooms;
+use crate::{page, socket};
+use axum::Router;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use yonder_core::http::{Access, ApiError, Reply, Request as CoreRequest, Route, route};
+use yonder_core::{ConnId, Millis};
+
+/// How long a peer may take to send a request's head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// Connections may be a few more than sockets: requests for the page, for metrics.
+const SPARE_CONNECTIONS: usize = 256;
+/// Bytes that a WebSocket reads at once. Edits are small; larger frames grow it while they come in.
+const READ_BUFFER: usize = 4 << 10;
+
+/// What every request needs.
+pub(crate) struct App {
+    pub(crate) access: Access,
+    pub(crate) rooms: Rooms,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) queue_bytes: usize,
+    /// Bytes of one frame.
+    pub(crate) frame_bytes: usize,
+    pub(crate) sockets: Arc<Semaphore>,
+    pub(crate) next_conn: AtomicU64,
+}
+
+/// Serves until `stop`, then closes the listener and returns; open sockets go on.
+pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, connections: usize, stop: CancellationToken) {
+    let room =
+        Arc::new(Semaphore::new(connections.saturating_add(SPARE_CONNECTIONS).min(Semaphore::MAX_PERMITS)));
+    let router = Router::new().fallback(answer).with_state(app);
+    loop {
+        // No room: peers wait in the listener's queue.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, router.clone(), permit));
+            }
+            // Out of file descriptors, or the peer is gone already. Not a reason to end.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+    // An edit is a small frame that waits for nothing.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(16 << 10);
+    let service = TowerToHyperService::new(router);
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "an HTTP connection ended");
+    }
+}
+
+async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    let path = request.uri().path();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if let Some(file) = page::file(path) {
+        return if reads { file } else { reply(ApiError::method_not_allowed("GET, HEAD").into()) };
+    }
+    if path == "/metrics" && reads {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        return ([(header::CONTENT_TYPE, kind)], app.metrics.encode()).into_response();
+    }
+    match routed(&app, &request) {
+        Route::Reply(ready) => reply(ready),
+        Route::Socket { doc, grant } => match Arc::clone(&app.sockets).try_acquire_owned() {
+            Ok(permit) => {
+                let conn = ConnId(app.next_conn.fetch_add(1, Ordering::Relaxed));
+                let (rooms, queue_bytes) = (app.rooms.clone(), app.queue_bytes);
+                let metrics = Arc::clone(&app.metrics);
+                upgrade(&app, request, move |socket| async move {
+                    let _permit = permit;
+                    metrics.connections.inc();
+                    socket::serve(socket, rooms, doc, conn, grant, queue_bytes).await;
+                    metrics.connections.dec();
+                })
+                .await
+            }
+            Err(_) => {
+                refuse(&app, request, ApiError::overloaded("the server has too many connections")).await
+            }
+        },
+        Route::RefusedSocket(error) => refuse(&app, request, error).await,
+    }
+}
+
+fn routed(app: &App, request: &Request) -> Route {
+    let header = |name: &'static str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let parts = CoreRequest {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query: request.uri().query().unwrap_or_default(),
+        header: &header,
+    };
+    route(&app.access, &parts, now())
+}
+
+async fn refuse(app: &App, request: Request, error: ApiError) -> Response {
+    let close = error.close();
+    app.metrics.closed(close.code);
+    tracing::info!(path = request.uri().path(), code = close.code, reason = close.reason, "refused");
+    upgrade(app, request, move |socket| async move { socket::refuse(socket, &error).await }).await
+}
+
+/// Accepts a WebSocket, and serves it once the handshake is done.
+async fn upgrade<F, Fut>(app: &App, request: Request, serve: F) -> Response
+where
+    F: FnOnce(WebSocket) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (mut parts, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(handshake) => handshake
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            // The room says so with its own words; this is for what it should not even have to see.
+            .max_frame_size(app.frame_bytes.saturating_mul(2))
+            .max_message_size(app.frame_bytes.saturating_mul(2))
+            .on_upgrade(serve),
+        Err(rejection) => reply(ApiError::invalid(rejection.body_text()).into()),
+    }
+}
+
+fn reply(reply: Reply) -> Response {
+    let mut response = reply.body.into_response();
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+fn now() -> Millis {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Lets the process have as many sockets as it may.
+pub(crate) fn raise_file_limit() -> io::Result<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit.clone())?;
+    Ok(limit.current.unwrap_or(u64::MAX))
+}
