@@ -7,6 +7,7 @@ use crate::effect::{Effects, Millis, OpId};
 use crate::limits::Limits;
 use crate::log::{Loaded, LogError, LogOp, LogReply, Tail};
 use crate::replica::Replica;
+use crate::update::Summary;
 use bytes::Bytes;
 
 /// Updates that a loaded replica keeps unmerged before it is cheaper to load it again.
@@ -92,6 +93,14 @@ impl Document {
     /// The document's size as far as it is known: a cold room learns it with its first append.
     pub(crate) fn bytes(&self) -> u64 {
         self.tail.map_or(0, |tail| tail.document_bytes()) + self.unstored_bytes as u64
+    }
+
+    /// Whether a loaded replica is known to have every struct of an update.
+    pub(crate) fn has(&self, update: &Summary) -> bool {
+        match &self.state {
+            State::Warm { replica, .. } => replica.has(update),
+            State::Cold | State::Loading { .. } => false,
+        }
     }
 
     /// Whether nothing is on its way.

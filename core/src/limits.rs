@@ -18,6 +18,8 @@ pub struct Limits {
     pub unstored_bytes: usize,
     /// Clients with an awareness state, in one document. States beyond are not shown.
     pub awareness_states: usize,
+    /// Clients whose awareness state one connection may show: browser tabs share theirs over one connection.
+    pub awareness_per_connection: usize,
     /// Bytes of one awareness state (JSON). Above it the sender is closed with 1009.
     pub awareness_bytes: usize,
     /// Milliseconds until a state that was not renewed is removed: the clients' own rule, they renew every 15 s.
@@ -53,6 +55,7 @@ impl Default for Limits {
             connections: 10_000,
             unstored_bytes: 64 << 20,
             awareness_states: 10_000,
+            awareness_per_connection: 256,
             awareness_bytes: 64 << 10,
             awareness_timeout: 30_000,
             waiting: 64,

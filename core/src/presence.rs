@@ -13,6 +13,7 @@
 
 use crate::effect::{ConnId, Millis};
 use crate::limits::Limits;
+use crate::update::is_json;
 use crate::wire::{Reader, WireError, put_var_bytes, put_var_uint};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -113,7 +114,7 @@ impl Presence {
         let mut gone = Writer::default();
         for entry in &entries {
             let alone = introduces && entries.len() == 1;
-            match self.judge(entry, introduces, alone, limits) {
+            match self.judge(entry, conn, introduces, alone, limits) {
                 Verdict::Take => {
                     let state = entry.state.map(|json| update.slice_ref(json.as_bytes()));
                     taken.push(entry.client, entry.clock, state.as_deref());
@@ -204,11 +205,18 @@ impl Presence {
     }
 
     /// `introduces`: the connection announced nothing before; `alone`: and announces only this.
-    fn judge(&self, entry: &Entry<'_>, introduces: bool, alone: bool, limits: &Limits) -> Verdict {
+    fn judge(
+        &self,
+        entry: &Entry<'_>,
+        conn: ConnId,
+        introduces: bool,
+        alone: bool,
+        limits: &Limits,
+    ) -> Verdict {
         let Some(known) = self.clients.get(&entry.client) else {
-            let room = self.clients.len() < limits.awareness_states;
             // A removal of nobody is news to nobody.
-            return if entry.state.is_some() && room { Verdict::Take } else { Verdict::Ignore };
+            let fits = entry.state.is_some() && self.has_room(conn, limits);
+            return if fits { Verdict::Take } else { Verdict::Ignore };
         };
         match (&known.state, entry.state) {
             _ if entry.clock > known.clock => Verdict::Take,
@@ -225,6 +233,16 @@ impl Presence {
             (State::Shown(_), Some(_)) if alone => Verdict::TellRemoved,
             _ => Verdict::Ignore,
         }
+    }
+
+    /// Whether one more client may be shown, and shown by this connection.
+    fn has_room(&self, conn: ConnId, limits: &Limits) -> bool {
+        let (mut shown, mut owned) = (0, 0);
+        for known in self.clients.values() {
+            shown += usize::from(known.state != State::Removed);
+            owned += usize::from(known.owner == Some(conn));
+        }
+        shown < limits.awareness_states && owned < limits.awareness_per_connection
     }
 
     fn put(&mut self, now: Millis, entry: &Entry<'_>, conn: ConnId, state: Option<Bytes>, limits: &Limits) {
@@ -250,6 +268,10 @@ impl Presence {
         if removals.count > 0 {
             self.expect_expiry(now.after(limits.awareness_timeout));
         }
+        // Connections that come and go must not fill the memory with what they leave.
+        if self.clients.len() > limits.awareness_states.saturating_mul(2) {
+            self.clients.retain(|_, known| known.state != State::Removed);
+        }
         removals.finish()
     }
 
@@ -271,7 +293,7 @@ fn read_entries<'a>(update: &'a [u8], limits: &Limits) -> Result<Vec<Entry<'a>>,
         if json.len() > limits.awareness_bytes {
             return Err(PresenceError::TooBig);
         }
-        if serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
+        if !is_json(json) {
             return Err(PresenceError::Json);
         }
         let state = (json.trim_ascii() != "null").then_some(json);
@@ -429,5 +451,16 @@ mod tests {
         presence.apply(T0, A, true, &update(&[(1, 1, "{}")]), &limits).unwrap();
         let applied = presence.apply(T0, A, false, &update(&[(2, 1, "{}")]), &limits).unwrap();
         assert_eq!(applied, Applied::default());
+    }
+
+    #[test]
+    fn one_connection_cannot_take_the_room_of_all() {
+        let limits = Limits { awareness_per_connection: 2, ..Limits::default() };
+        let mut presence = Presence::default();
+        let flood = update(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}")]);
+        let relay = presence.apply(T0, A, true, &flood, &limits).unwrap().relay;
+        assert_eq!(relay, Some(update(&[(1, 1, "{}"), (2, 1, "{}")])));
+        let other = update(&[(4, 1, "{}")]);
+        assert_eq!(presence.apply(T0, B, true, &other, &limits).unwrap().relay, Some(other));
     }
 }

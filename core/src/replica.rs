@@ -6,8 +6,9 @@
 //!
 //! Whatever panics inside the library on bytes that a peer chose becomes an error where panics unwind.
 
-use crate::update::{self, Summary, UpdateError};
+use crate::update::{self, Section, Summary, UpdateError};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
@@ -83,7 +84,7 @@ impl Replica {
     /// # Errors
     /// If `state_vector` is malformed, or the document cannot be read.
     pub fn diff(&mut self, state_vector: &[u8]) -> Result<Bytes, UpdateError> {
-        let asks_for_all = update::inspect_state_vector(state_vector)?;
+        let asks_for_all = update::read_state_vector(state_vector)?.is_empty();
         self.merge()?;
         if asks_for_all {
             return Ok(self.merged.clone());
@@ -97,6 +98,17 @@ impl Replica {
                 .into();
         self.answers.diff = Some((state_vector.to_vec(), answer.clone()));
         Ok(answer)
+    }
+
+    /// Whether every struct of an update is in the document, as far as that is known without merging.
+    pub fn has(&self, update: &Summary) -> bool {
+        let Some(own) =
+            self.answers.state_vector.as_ref().and_then(|own| update::read_state_vector(own).ok())
+        else {
+            return false;
+        };
+        let known = |section: &Section| own.get(&section.client).is_some_and(|clock| section.end <= *clock);
+        update.clients.iter().all(known)
     }
 
     fn merge(&mut self) -> Result<(), UpdateError> {
@@ -127,11 +139,12 @@ pub fn compact(updates: Vec<Bytes>) -> Result<Bytes, UpdateError> {
     }
     let Some(collected) = guard(|| collect(&merged))? else { return Ok(merged) };
     // Read back: it must cover what it replaces, else the merge itself is the snapshot.
-    let mut covered = update::inspect(&collected)?.state_vector;
-    let mut expected = summary.state_vector;
-    covered.sort_unstable();
-    expected.sort_unstable();
-    Ok(if covered == expected { collected.into() } else { merged })
+    let covers = |summary: &Summary| {
+        let clocks = summary.clients.iter().map(|section| (section.client, section.covers));
+        clocks.filter(|(_, covers)| *covers > 0).collect::<BTreeMap<_, _>>()
+    };
+    let same = covers(&update::inspect(&collected)?) == covers(&summary);
+    Ok(if same { collected.into() } else { merged })
 }
 
 /// The update encoded anew from a replica, without deleted content; none if something is pending in it.

@@ -201,7 +201,7 @@ impl Room {
     ) -> Result<(), Close> {
         match message {
             Message::SyncStep1(state_vector) => {
-                update::inspect_state_vector(state_vector)
+                update::read_state_vector(state_vector)
                     .map_err(|error| Close::new(Close::MALFORMED, format!("state vector: {error}")))?;
                 let after = self.document.accepted();
                 let answer = Owed::Answer(Bytes::copy_from_slice(state_vector));
@@ -242,7 +242,11 @@ impl Room {
         if !session.may_write() {
             // A reader, too, answers our step 1, with every deletion it knows. Only structs are surely its own.
             let summary = update::inspect(update).map_err(malformed)?;
-            let tries_to_write = if unasked { !summary.is_empty() } else { summary.structs > 0 };
+            let tries_to_write = if unasked {
+                !summary.is_empty()
+            } else {
+                summary.structs > 0 && !self.document.has(&summary)
+            };
             if tries_to_write && !session.refused {
                 session.refused = true;
                 self.unparked.insert(conn);

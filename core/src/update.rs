@@ -7,9 +7,13 @@
 //! read in the same way.
 
 use crate::wire::{Reader, WireError, put_var_uint};
+use std::collections::BTreeMap;
 
 /// Nesting of values inside one item. Both libraries read nested values by recursion.
 const MAX_DEPTH: u32 = 128;
+
+/// The tag of an object among lib0's `any` values.
+const OBJECT: u8 = 118;
 
 /// yjs and yrs count clocks in 32 bits, yrs with a sign in places.
 const MAX_CLOCK: u64 = i32::MAX as u64;
@@ -17,15 +21,25 @@ const MAX_CLOCK: u64 = i32::MAX as u64;
 /// What an update says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Per client, the clock up to which this update has every struct from 0 on; clients without any are
-    /// left out. In the order of the update.
-    pub state_vector: Vec<(u64, u64)>,
+    /// What it holds of each client, in the order of the update.
+    pub clients: Vec<Section>,
     /// How many structs it holds, gaps left out.
     pub structs: u64,
     /// Whether it deletes anything.
     pub deletes: bool,
     /// Whether structs are missing in front of others: it cannot be applied alone to an empty document.
     pub gaps: bool,
+}
+
+/// A client's structs in an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Section {
+    /// The client's id.
+    pub client: u64,
+    /// The clock up to which every struct from 0 on is there; 0 if the first is not.
+    pub covers: u64,
+    /// The clock behind the last struct.
+    pub end: u64,
 }
 
 impl Summary {
@@ -36,11 +50,12 @@ impl Summary {
 
     /// The state vector in its V1 encoding.
     pub fn encode_state_vector(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2 + self.state_vector.len() * 8);
-        put_var_uint(&mut out, self.state_vector.len() as u64);
-        for (client, clock) in &self.state_vector {
-            put_var_uint(&mut out, *client);
-            put_var_uint(&mut out, *clock);
+        let covered = || self.clients.iter().filter(|section| section.covers > 0);
+        let mut out = Vec::with_capacity(2 + self.clients.len() * 8);
+        put_var_uint(&mut out, covered().count() as u64);
+        for section in covered() {
+            put_var_uint(&mut out, section.client);
+            put_var_uint(&mut out, section.covers);
         }
         out
     }
@@ -61,6 +76,8 @@ pub enum UpdateError {
     Clock,
     /// A struct of length 0 where none may be.
     EmptyStruct,
+    /// A struct that refers to itself or to what its client wrote later.
+    Reference,
     /// A kind of struct, content, type or value that Yjs does not have.
     UnknownKind(u8),
     /// Values nested too deeply.
@@ -86,6 +103,7 @@ impl core::fmt::Display for UpdateError {
             Self::DuplicateClient => f.write_str("a client stands twice"),
             Self::Clock => f.write_str("a clock exceeds 31 bits"),
             Self::EmptyStruct => f.write_str("a struct has length 0"),
+            Self::Reference => f.write_str("a struct refers to its own future"),
             Self::UnknownKind(kind) => write!(f, "unknown kind {kind}"),
             Self::Depth => write!(f, "values are nested more than {MAX_DEPTH} levels deep"),
             Self::Json => f.write_str("embedded JSON is malformed"),
@@ -107,28 +125,23 @@ pub fn inspect(update: &[u8]) -> Result<Summary, UpdateError> {
         let client = reader.var_uint()?;
         clients.push(client);
         let start = clock(&mut reader)?;
-        let mut position = start;
-        let mut contiguous = (start == 0).then_some(0);
+        let mut section = Section { client, covers: 0, end: start };
+        let mut contiguous = start == 0;
         for _ in 0..structs {
-            let (length, gap) = read_struct(&mut reader)?;
-            position += length;
-            if position > MAX_CLOCK {
+            let (length, gap) = read_struct(&mut reader, Id { client, clock: section.end })?;
+            section.end += length;
+            if section.end > MAX_CLOCK {
                 return Err(UpdateError::Clock);
             }
-            if gap {
-                summary.gaps = true;
-                if let Some(end) = contiguous.take() {
-                    push_clock(&mut summary, client, end);
-                }
-            } else {
-                summary.structs += 1;
-                contiguous = contiguous.map(|_| position);
+            contiguous &= !gap;
+            if contiguous {
+                section.covers = section.end;
             }
+            summary.gaps |= gap;
+            summary.structs += u64::from(!gap);
         }
         summary.gaps |= start != 0 && structs > 0;
-        if let Some(end) = contiguous {
-            push_clock(&mut summary, client, end);
-        }
+        summary.clients.push(section);
     }
     distinct(clients)?;
     summary.deletes = read_delete_set(&mut reader)?;
@@ -138,23 +151,18 @@ pub fn inspect(update: &[u8]) -> Result<Summary, UpdateError> {
     Ok(summary)
 }
 
-/// Checks a V1 state vector; true if it is the empty one.
-pub fn inspect_state_vector(state_vector: &[u8]) -> Result<bool, UpdateError> {
+/// Reads a V1 state vector: the clock of each client.
+pub fn read_state_vector(state_vector: &[u8]) -> Result<BTreeMap<u64, u64>, UpdateError> {
     let mut reader = Reader::new(state_vector);
-    let entries = count(&mut reader, 2)?;
-    for _ in 0..entries {
-        reader.var_uint()?;
-        if reader.var_uint()? > u64::from(u32::MAX) {
+    let mut clocks = BTreeMap::new();
+    for _ in 0..count(&mut reader, 2)? {
+        let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
+        if clock > u64::from(u32::MAX) {
             return Err(UpdateError::Clock);
         }
+        clocks.insert(client, clock);
     }
-    if reader.is_empty() { Ok(entries == 0) } else { Err(UpdateError::TrailingBytes) }
-}
-
-fn push_clock(summary: &mut Summary, client: u64, end: u64) {
-    if end > 0 {
-        summary.state_vector.push((client, end));
-    }
+    if reader.is_empty() { Ok(clocks) } else { Err(UpdateError::TrailingBytes) }
 }
 
 /// A count of things that take at least `each` bytes, checked against what is left.
@@ -168,37 +176,51 @@ fn clock(reader: &mut Reader<'_>) -> Result<u64, UpdateError> {
     if clock > MAX_CLOCK { Err(UpdateError::Clock) } else { Ok(clock) }
 }
 
-fn id(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
-    reader.var_uint()?;
-    clock(reader)?;
-    Ok(())
+/// A length in clock units of something that is there.
+fn length(reader: &mut Reader<'_>) -> Result<u64, UpdateError> {
+    match clock(reader)? {
+        0 => Err(UpdateError::EmptyStruct),
+        length => Ok(length),
+    }
+}
+
+/// The place of a struct: a client, and a clock of it.
+#[derive(Clone, Copy)]
+struct Id {
+    client: u64,
+    clock: u64,
+}
+
+/// A reference from the struct at `own`. What a client wrote refers to what it had written before: a struct that
+/// waited for itself or its own future would wait for ever, and all behind it.
+fn reference(reader: &mut Reader<'_>, own: Id) -> Result<(), UpdateError> {
+    let client = reader.var_uint()?;
+    let clock = clock(reader)?;
+    if client == own.client && clock >= own.clock { Err(UpdateError::Reference) } else { Ok(()) }
 }
 
 /// The length of a struct, and whether it is a gap (`Skip`).
-fn read_struct(reader: &mut Reader<'_>) -> Result<(u64, bool), UpdateError> {
+fn read_struct(reader: &mut Reader<'_>, own: Id) -> Result<(u64, bool), UpdateError> {
     const GC: u8 = 0;
     const SKIP: u8 = 10;
     let info = reader.byte()?;
     if info == GC || info == SKIP {
-        return match clock(reader)? {
-            0 => Err(UpdateError::EmptyStruct),
-            length => Ok((length, info == SKIP)),
-        };
+        return Ok((length(reader)?, info == SKIP));
     }
     let (has_origin, has_right_origin, has_parent_sub) =
         (info & 0x80 != 0, info & 0x40 != 0, info & 0x20 != 0);
     if has_origin {
-        id(reader)?;
+        reference(reader, own)?;
     }
     if has_right_origin {
-        id(reader)?;
+        reference(reader, own)?;
     }
     if !has_origin && !has_right_origin {
         // The parent is a root type's name or the item that holds the type.
         if reader.var_uint()? == 1 {
             reader.var_str()?;
         } else {
-            id(reader)?;
+            reference(reader, own)?;
         }
         if has_parent_sub {
             reader.var_str()?;
@@ -210,7 +232,7 @@ fn read_struct(reader: &mut Reader<'_>) -> Result<(u64, bool), UpdateError> {
 /// The length of an item's content in clock units.
 fn read_content(reader: &mut Reader<'_>, kind: u8) -> Result<u64, UpdateError> {
     match kind {
-        1 => clock(reader),
+        1 => length(reader),
         2 => {
             let values = count(reader, 1)?;
             for _ in 0..values {
@@ -235,6 +257,10 @@ fn read_content(reader: &mut Reader<'_>, kind: u8) -> Result<u64, UpdateError> {
         }
         9 => {
             reader.var_str()?;
+            // A subdocument's options: yjs reads properties of it.
+            if reader.peek() != Some(OBJECT) {
+                return Err(UpdateError::UnknownKind(kind));
+            }
             read_any(reader, MAX_DEPTH).map(|()| 1)
         }
         other => Err(UpdateError::UnknownKind(other)),
@@ -247,12 +273,27 @@ fn utf16_length(text: &str) -> u64 {
 }
 
 fn json(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
-    let text = reader.var_str()?;
-    // What JavaScript writes for a missing value.
-    if text == "undefined" {
-        return Ok(());
+    if is_json(reader.var_str()?) { Ok(()) } else { Err(UpdateError::Json) }
+}
+
+/// Whether a text is one JSON value, nested no deeper than its readers can follow by recursion.
+pub(crate) fn is_json(text: &str) -> bool {
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_u32, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
     }
-    serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|_| UpdateError::Json)
+    deepest <= MAX_DEPTH && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 fn read_type(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
@@ -290,7 +331,7 @@ fn read_any(reader: &mut Reader<'_>, depth: u32) -> Result<(), UpdateError> {
         119 => {
             reader.var_str()?;
         }
-        118 => {
+        OBJECT => {
             for _ in 0..count(reader, 2)? {
                 reader.var_str()?;
                 read_any(reader, depth)?;
@@ -316,7 +357,7 @@ fn read_delete_set(reader: &mut Reader<'_>) -> Result<bool, UpdateError> {
     for _ in 0..count(reader, 2)? {
         clients.push(reader.var_uint()?);
         for _ in 0..count(reader, 2)? {
-            if clock(reader)? + clock(reader)? > MAX_CLOCK {
+            if clock(reader)? + length(reader)? > MAX_CLOCK {
                 return Err(UpdateError::Clock);
             }
             any = true;
@@ -348,7 +389,15 @@ mod tests {
     #[test]
     fn an_update_tells_its_state_vector_and_deletions() {
         let summary = inspect(TEXT).unwrap();
-        assert_eq!(summary, Summary { state_vector: vec![(5, 2)], structs: 1, deletes: true, gaps: false });
+        assert_eq!(
+            summary,
+            Summary {
+                clients: vec![Section { client: 5, covers: 2, end: 2 }],
+                structs: 1,
+                deletes: true,
+                gaps: false,
+            }
+        );
         assert_eq!(summary.encode_state_vector(), [1, 5, 2]);
         assert!(inspect(&[0, 0]).unwrap().is_empty());
     }
@@ -359,7 +408,8 @@ mod tests {
         late[3] = 7;
         let summary = inspect(&late).unwrap();
         assert!(summary.gaps);
-        assert_eq!(summary.state_vector, []);
+        assert_eq!(summary.clients, [Section { client: 5, covers: 0, end: 9 }]);
+        assert_eq!(summary.encode_state_vector(), [0]);
     }
 
     #[test]
@@ -368,7 +418,7 @@ mod tests {
         let mut update = vec![1, 1, 5, 0, 4, 1, 1, b't', text.len() as u8];
         update.extend_from_slice(text.as_bytes());
         update.push(0);
-        assert_eq!(inspect(&update).unwrap().state_vector, [(5, 3)]);
+        assert_eq!(inspect(&update).unwrap().encode_state_vector(), [1, 5, 3]);
     }
 
     #[test]
@@ -390,7 +440,7 @@ mod tests {
         put_var_uint(&mut bomb, u64::from(u32::MAX));
         bomb.extend_from_slice(&[5, 0]);
         assert_eq!(inspect(&bomb), Err(UpdateError::Count));
-        assert_eq!(inspect_state_vector(&[0xff, 0x7f, 1, 1]), Err(UpdateError::Count));
+        assert_eq!(read_state_vector(&[0xff, 0x7f, 1, 1]), Err(UpdateError::Count));
     }
 
     #[test]
@@ -405,6 +455,21 @@ mod tests {
         };
         assert!(inspect(&nested(100)).is_ok());
         assert_eq!(inspect(&nested(10_000)), Err(UpdateError::Depth));
+    }
+
+    #[test]
+    fn a_struct_that_waits_for_itself_is_refused() {
+        // Client 5 inserts "a" behind (5, 0), which is that very "a".
+        assert_eq!(inspect(&[1, 1, 5, 0, 0x84, 5, 0, 1, b'a', 0]), Err(UpdateError::Reference));
+        assert!(inspect(&[1, 1, 5, 1, 0x84, 5, 0, 1, b'a', 0]).is_ok());
+    }
+
+    #[test]
+    fn json_is_bounded_in_depth_and_brackets_in_strings_do_not_count() {
+        assert!(is_json(&format!("{}{}", "[".repeat(128), "]".repeat(128))));
+        assert!(!is_json(&format!("{}{}", "[".repeat(129), "]".repeat(129))));
+        assert!(is_json(&format!(r#""{}\"{}""#, "[".repeat(500), "{".repeat(500))));
+        assert!(!is_json("undefined"));
     }
 
     #[test]

@@ -238,7 +238,8 @@ async fn sleep_until(at: Option<Millis>) {
     }
 }
 
-fn now() -> Millis {
+/// The time.
+pub(crate) fn now() -> Millis {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,25 +1,27 @@
 //! The HTTP server: it turns requests into the core's, and does what the core says they are.
 
 use crate::metrics::Metrics;
-use crate::rooms::Rooms;
+use crate::rooms::{Rooms, now};
+use crate::socket::Socket;
 use crate::{page, socket};
 use axum::Router;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts as _, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
+use yonder_core::ConnId;
 use yonder_core::http::{Access, ApiError, Reply, Request as CoreRequest, Route, route};
-use yonder_core::{ConnId, Millis};
 
 /// How long a peer may take to send a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -70,10 +72,10 @@ async fn connection(stream: TcpStream, router: Router, _permit: OwnedSemaphorePe
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(16 << 10);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(16 << 10);
     let service = TowerToHyperService::new(router);
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
         tracing::debug!(%error, "an HTTP connection ended");
     }
 }
@@ -101,13 +103,10 @@ async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
                     socket::serve(socket, rooms, doc, conn, grant, queue_bytes).await;
                     metrics.connections.dec();
                 })
-                .await
             }
-            Err(_) => {
-                refuse(&app, request, ApiError::overloaded("the server has too many connections")).await
-            }
+            Err(_) => refuse(&app, request, ApiError::overloaded("the server has too many connections")),
         },
-        Route::RefusedSocket(error) => refuse(&app, request, error).await,
+        Route::RefusedSocket(error) => refuse(&app, request, error),
     }
 }
 
@@ -122,30 +121,52 @@ fn routed(app: &App, request: &Request) -> Route {
     route(&app.access, &parts, now())
 }
 
-async fn refuse(app: &App, request: Request, error: ApiError) -> Response {
+fn refuse(app: &App, request: Request, error: ApiError) -> Response {
     let close = error.close();
     app.metrics.closed(close.code);
     tracing::info!(path = request.uri().path(), code = close.code, reason = close.reason, "refused");
-    upgrade(app, request, move |socket| async move { socket::refuse(socket, &error).await }).await
+    upgrade(app, request, move |socket| async move { socket::refuse(socket, &error).await })
 }
 
-/// Accepts a WebSocket, and serves it once the handshake is done.
-async fn upgrade<F, Fut>(app: &App, request: Request, serve: F) -> Response
+/// Accepts a WebSocket (RFC 6455, 4.2), and serves it once the handshake is done.
+fn upgrade<F, Fut>(app: &App, mut request: Request, serve: F) -> Response
 where
-    F: FnOnce(WebSocket) -> Fut + Send + 'static,
+    F: FnOnce(Socket) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let (mut parts, _) = request.into_parts();
-    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(handshake) => handshake
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            // The room says so with its own words; this is for what it should not even have to see.
-            .max_frame_size(app.frame_bytes.saturating_mul(2))
-            .max_message_size(app.frame_bytes.saturating_mul(2))
-            .on_upgrade(serve),
-        Err(rejection) => reply(ApiError::invalid(rejection.body_text()).into()),
+    let headers = request.headers();
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return reply(ApiError::upgrade_required().into());
     }
+    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()))
+    else {
+        return reply(ApiError::invalid("the handshake has no Sec-WebSocket-Key").into());
+    };
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_frame_size(Some(app.frame_bytes))
+        .max_message_size(Some(app.frame_bytes));
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        // The peer left before it had our answer.
+        let Ok(upgraded) = upgraded.await else { return };
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => {
+                let (stream, read) = (parts.io.into_inner(), parts.read_buf.into());
+                serve(Socket::from_partially_read(stream, read, Role::Server, Some(config)).await).await;
+            }
+            Err(_) => tracing::error!("a connection that was accepted as TCP is something else"),
+        }
+    });
+    let answer = [
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+    ];
+    let mut response = (StatusCode::SWITCHING_PROTOCOLS, answer).into_response();
+    if let Ok(key) = HeaderValue::from_str(&key) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    }
+    response
 }
 
 fn reply(reply: Reply) -> Response {
@@ -159,16 +180,11 @@ fn reply(reply: Reply) -> Response {
     response
 }
 
-fn now() -> Millis {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// Lets the process have as many sockets as it may.
 pub(crate) fn raise_file_limit() -> io::Result<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit.clone())?;
+    setrlimit(Resource::Nofile, limit)?;
     Ok(limit.current.unwrap_or(u64::MAX))
 }

@@ -37,9 +37,9 @@ pub(crate) struct Serve {
     #[arg(long, env = "YONDER_DATA", default_value = "data", value_name = "DIR")]
     pub(crate) data: PathBuf,
 
-    /// Key that tokens are signed with: SECRET or KID:SECRET (see 'yonder key'). Repeat it, or separate with
-    /// commas, to rotate: the first signs, all are accepted.
-    #[arg(long, env = "YONDER_AUTH_KEY", value_name = "KEY", value_delimiter = ',', hide_env_values = true)]
+    /// Key that tokens are signed with: SECRET or KID:SECRET (see 'yonder key'). Repeat it to rotate (in the
+    /// environment: one a line): the first signs, all are accepted.
+    #[arg(long, env = "YONDER_AUTH_KEY", value_name = "KEY", value_delimiter = '\n', hide_env_values = true)]
     pub(crate) auth_key: Vec<String>,
 
     /// Serve everyone who can reach the address, without a token.

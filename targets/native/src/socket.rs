@@ -2,12 +2,16 @@
 
 use crate::outbound::{Pending, queue};
 use crate::rooms::{Rooms, Seat};
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use yonder_core::auth::Grant;
 use yonder_core::http::ApiError;
 use yonder_core::{Close, ConnId, DocName, wire};
@@ -22,17 +26,25 @@ const PROTOCOL_ERROR: u16 = 1002;
 /// Frames that are written together, if that many wait.
 const WRITES: usize = 64;
 
+/// Frames up to this many bytes are copied together, so that they leave in one write.
+const SMALL: usize = 4 << 10;
+
+/// A WebSocket on its TCP connection.
+pub(crate) type Socket = WebSocketStream<TcpStream>;
+
 /// Why a connection ended, seen from here.
 enum End {
     /// It is gone, or no longer listens.
     Gone,
+    /// It has said goodbye.
+    Left,
     /// We end it, and say why.
     Close(Close),
 }
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
-    mut socket: WebSocket,
+    mut socket: Socket,
     rooms: Rooms,
     doc: DocName,
     conn: ConnId,
@@ -45,25 +57,29 @@ pub(crate) async fn serve(
         Err(error) => return refuse(socket, &error).await,
     };
     let end = exchange(&mut socket, &seat, &mut pending, &mut end).await;
-    if let End::Close(reason) = end {
-        let _ = timeout(CLOSE_PATIENCE, say_goodbye(&mut socket, &mut pending, &reason)).await;
-    }
     seat.leave().await;
+    let goodbye = async {
+        match end {
+            End::Gone => Ok(()),
+            // Its close frame is answered with one.
+            End::Left => socket.flush().await,
+            End::Close(reason) => say_goodbye(&mut socket, &mut pending, &reason).await,
+        }
+    };
+    let _ = timeout(CLOSE_PATIENCE, goodbye).await;
 }
 
 /// Says why a socket is not served.
-pub(crate) async fn refuse(mut socket: WebSocket, error: &ApiError) {
+pub(crate) async fn refuse(mut socket: Socket, error: &ApiError) {
     let goodbye = async {
         socket.send(Message::Binary(wire::refusal(&error.message))).await?;
-        socket.send(close_frame(&error.close())).await?;
-        drain(&mut socket).await;
-        Ok::<_, axum::Error>(())
+        close(&mut socket, &error.close()).await
     };
     let _ = timeout(CLOSE_PATIENCE, goodbye).await;
 }
 
 async fn exchange(
-    socket: &mut WebSocket,
+    socket: &mut Socket,
     seat: &Seat,
     pending: &mut Pending,
     end: &mut oneshot::Receiver<Close>,
@@ -80,7 +96,7 @@ async fn exchange(
                     return end;
                 }
             }
-            message = socket.recv() => {
+            message = socket.next() => {
                 silent = 0;
                 match receive(message) {
                     Ok(Some(frame)) => {
@@ -103,64 +119,106 @@ async fn exchange(
     }
 }
 
-/// Writes a frame and those that wait behind it, with one flush.
+/// Writes a frame and those that wait behind it.
 async fn write(
-    socket: &mut WebSocket,
+    socket: &mut Socket,
     pending: &mut Pending,
     end: &mut oneshot::Receiver<Close>,
     first: Bytes,
 ) -> Result<(), End> {
-    let work = async {
-        let mut next = Some(first);
-        let mut written = 0;
-        while let Some(frame) = next.take() {
-            socket.feed(Message::Binary(frame)).await?;
-            written += 1;
-            if written < WRITES {
-                next = pending.next_now();
-            }
-        }
-        socket.flush().await
-    };
-    tokio::select! {
+    let work = write_all(socket, pending, first);
+    tokio::pin!(work);
+    let reason = tokio::select! {
         biased;
-        result = timeout(WRITE_PATIENCE, work) => match result {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
-        },
-        // The peer does not read, and the room has had enough of it.
-        reason = end => Err(End::Close(reason.unwrap_or_else(|_| room_failed()))),
+        result = timeout(WRITE_PATIENCE, &mut work) => {
+            return if matches!(result, Ok(Ok(()))) { Ok(()) } else { Err(End::Gone) };
+        }
+        reason = end => reason.unwrap_or_else(|_| room_failed()),
+    };
+    // The peer does not read, and the room has had enough of it. A close can be said between frames only.
+    match timeout(CLOSE_PATIENCE, work).await {
+        Ok(Ok(())) => Err(End::Close(reason)),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
     }
 }
 
-fn receive(message: Option<Result<Message, axum::Error>>) -> Result<Option<Bytes>, End> {
+/// Writes frames past tungstenite, whose write buffer would keep the size of the largest frame for as long as
+/// the connection lives, and copies each. A server's frames are not masked: a header, and the bytes that all
+/// readers share.
+async fn write_all(socket: &mut Socket, pending: &mut Pending, first: Bytes) -> Result<(), Error> {
+    // A pong may wait there; it goes first.
+    socket.flush().await?;
+    let stream = socket.get_mut();
+    let mut small = Vec::with_capacity(first.len().min(SMALL) + HEADER_MAX);
+    let mut next = Some(first);
+    let mut written = 0;
+    while let Some(frame) = next.take() {
+        put_header(&mut small, frame.len());
+        if frame.len() <= SMALL {
+            small.extend_from_slice(&frame);
+        } else {
+            stream.write_all(&small).await?;
+            small.clear();
+            stream.write_all(&frame).await?;
+        }
+        written += 1;
+        if written < WRITES {
+            next = pending.next_now();
+        }
+    }
+    stream.write_all(&small).await?;
+    Ok(())
+}
+
+/// Bytes of the longest header of an unmasked frame.
+const HEADER_MAX: usize = 10;
+
+/// The header of a whole binary message (RFC 6455, 5.2).
+fn put_header(out: &mut Vec<u8>, length: usize) {
+    out.push(0x82);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short), _) if short < 126 => out.push(short),
+        (_, Ok(medium)) => {
+            out.push(126);
+            out.extend_from_slice(&medium.to_be_bytes());
+        }
+        (_, Err(_)) => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+fn receive(message: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
     match message {
         Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
         Some(Ok(Message::Text(_))) => {
             Err(End::Close(Close::new(Close::UNSUPPORTED, "frames are binary in this protocol")))
         }
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Ok(Message::Close(_))) => Err(End::Left),
+        None => Err(End::Gone),
         Some(Err(error)) => Err(failed(error)),
     }
 }
 
 /// A peer that breaks the WebSocket protocol is told so; one whose connection broke cannot be told.
-fn failed(error: axum::Error) -> End {
-    let error = error.into_inner();
-    match error.downcast_ref() {
-        Some(tungstenite::Error::Capacity(_)) => {
-            End::Close(Close::new(Close::TOO_BIG, "the frame exceeds its limit"))
-        }
+fn failed(error: Error) -> End {
+    match error {
+        Error::Capacity(_) => End::Close(Close::new(Close::TOO_BIG, "the frame exceeds its limit")),
         // It vanished; browsers and processes that end do.
-        Some(tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        )) => End::Gone,
-        Some(tungstenite::Error::Protocol(error)) => {
-            End::Close(Close::new(PROTOCOL_ERROR, error.to_string()))
-        }
-        Some(tungstenite::Error::Utf8(_)) => End::Close(Close::new(Close::MALFORMED, "a text is not UTF-8")),
-        _ => End::Gone,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+        Error::Protocol(error) => End::Close(Close::new(PROTOCOL_ERROR, error.to_string())),
+        Error::Utf8(_) => End::Close(Close::new(Close::MALFORMED, "a text is not UTF-8")),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Io(_)
+        | Error::Tls(_)
+        | Error::WriteBufferFull(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_) => End::Gone,
     }
 }
 
@@ -168,23 +226,22 @@ fn room_failed() -> Close {
     Close::new(Close::INTERNAL, "the document's room has failed; come back")
 }
 
-fn close_frame(reason: &Close) -> Message {
-    Message::Close(Some(CloseFrame { code: reason.code, reason: reason.reason.as_str().into() }))
-}
-
-/// What is queued, then the close frame, then the peer's own.
-async fn say_goodbye(socket: &mut WebSocket, pending: &mut Pending, reason: &Close) {
+/// What is queued, then the close frame.
+async fn say_goodbye(socket: &mut Socket, pending: &mut Pending, reason: &Close) -> Result<(), Error> {
     while let Some(frame) = pending.next_now() {
-        if socket.feed(Message::Binary(frame)).await.is_err() {
-            return;
-        }
+        write_all(socket, pending, frame).await?;
     }
-    if socket.send(close_frame(reason)).await.is_ok() {
-        drain(socket).await;
-    }
+    close(socket, reason).await
 }
 
-/// Reads until the peer has closed as well: closing TCP over unread bytes would discard what we said last.
-async fn drain(socket: &mut WebSocket) {
-    while let Some(Ok(_)) = socket.recv().await {}
+/// Closes, and reads on until the peer has closed as well: TCP discards what it still has to deliver if it is
+/// closed over bytes that nobody read.
+async fn close(socket: &mut Socket, reason: &Close) -> Result<(), Error> {
+    let frame = CloseFrame { code: reason.code.into(), reason: reason.reason.as_str().into() };
+    socket.send(Message::Close(Some(frame))).await?;
+    let stream = socket.get_mut();
+    stream.shutdown().await?;
+    let mut discarded = vec![0; 16 << 10];
+    while stream.read(&mut discarded).await? > 0 {}
+    Ok(())
 }
