@@ -7,9 +7,10 @@
 //! - A state is taken if its clock is higher than the known one; a removal also if it is equal.
 //! - A state belongs to the connection that last brought a newer one, and goes when that connection closes.
 //!   Clients repeat the states of others with the same clock (y-websocket does); that changes no owner.
-//! - The first states that a new connection announces are its own: a client that came back before its old
-//!   connection was found dead keeps its state, and one that came back after is told of its removal, upon
-//!   which y-protocols announces it anew with a higher clock.
+//! - The first states that a new connection announces may be its own: a client came back before its old
+//!   connection was found dead. When that one closes, the new one is told of the removal first: a client whose
+//!   state it is announces it anew with a higher clock, as y-protocols has it, and nobody else notices.
+//! - A client that comes back after its removal is told of it likewise.
 
 use crate::effect::{ConnId, Millis};
 use crate::limits::Limits;
@@ -31,6 +32,8 @@ struct Client {
     clock: u64,
     state: State,
     owner: Option<ConnId>,
+    /// Another connection that introduced itself with this very state: perhaps the same client, come back.
+    claimed_by: Option<ConnId>,
     seen: Millis,
 }
 
@@ -51,6 +54,19 @@ pub(crate) struct Applied {
     /// Removals that the sender has to know of: it announced what counts as gone.
     pub(crate) answer: Option<Bytes>,
 }
+
+/// What a connection that closed leaves behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// Its removals, for everyone.
+    pub(crate) relay: Option<Bytes>,
+    /// Removals for single connections: each of these may be the same client, and says so within
+    /// [`CLAIM_PATIENCE`].
+    pub(crate) questions: Vec<(ConnId, Bytes)>,
+}
+
+/// Milliseconds that a client has to say that a state is its own.
+const CLAIM_PATIENCE: u64 = 3_000;
 
 /// Why an awareness update was not taken. Nothing of it was then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +106,8 @@ struct Entry<'a> {
 /// How a client that sent an entry relates to what is known.
 enum Verdict {
     Take,
-    /// The same as is known, from a connection that announces itself: it is the owner from now on.
-    Adopt,
+    /// The same as is known, from a connection that introduces itself.
+    Claim,
     /// Announced, yet known to be gone.
     TellRemoved,
     Ignore,
@@ -120,9 +136,9 @@ impl Presence {
                     taken.push(entry.client, entry.clock, state.as_deref());
                     self.put(now, entry, conn, state, limits);
                 }
-                Verdict::Adopt => {
+                Verdict::Claim => {
                     if let Some(known) = self.clients.get_mut(&entry.client) {
-                        (known.owner, known.seen) = (Some(conn), now);
+                        known.claimed_by = Some(conn);
                     }
                     taken.push(entry.client, entry.clock, entry.state.map(str::as_bytes));
                 }
@@ -152,9 +168,28 @@ impl Presence {
         all.finish()
     }
 
-    /// Removes what belongs to a connection that closed; the removals, for everyone.
-    pub(crate) fn close(&mut self, now: Millis, conn: ConnId, limits: &Limits) -> Option<Bytes> {
-        self.remove(now, limits, |known| known.owner == Some(conn))
+    /// Removes what belongs to a connection that closed.
+    pub(crate) fn close(&mut self, now: Millis, conn: ConnId, limits: &Limits) -> Closed {
+        let mut questions = Vec::new();
+        for (client, known) in &mut self.clients {
+            if known.claimed_by == Some(conn) {
+                known.claimed_by = None;
+            }
+            if known.owner == Some(conn)
+                && let Some(claimant) = known.claimed_by.take()
+            {
+                known.owner = Some(claimant);
+                // Due for removal when the patience ends.
+                known.seen = Millis(now.after(CLAIM_PATIENCE).0.saturating_sub(limits.awareness_timeout));
+                let mut removal = Writer::default();
+                removal.push(*client, known.clock, None);
+                questions.extend(removal.finish().map(|removal| (claimant, removal)));
+            }
+        }
+        if !questions.is_empty() {
+            self.expect_expiry(now.after(CLAIM_PATIENCE));
+        }
+        Closed { relay: self.remove(now, limits, |known| known.owner == Some(conn)), questions }
     }
 
     /// Removes what was not renewed in time, and forgets removals of long ago; the removals, for everyone.
@@ -200,7 +235,7 @@ impl Presence {
             return;
         }
         let state = state.map_or(State::Forgotten, State::Shown);
-        self.clients.insert(client, Client { clock, state, owner: Some(conn), seen: now });
+        self.clients.insert(client, Client { clock, state, owner: Some(conn), claimed_by: None, seen: now });
         self.expect_expiry(now.after(limits.awareness_timeout));
     }
 
@@ -225,7 +260,7 @@ impl Presence {
             (State::Shown(state), Some(json))
                 if introduces && entry.clock == known.clock && state == json.as_bytes() =>
             {
-                Verdict::Adopt
+                Verdict::Claim
             }
             (State::Removed, Some(_)) if introduces => Verdict::TellRemoved,
             // A client that came back with an old clock. Were it not its own state, it would pass the removal
@@ -253,7 +288,8 @@ impl Presence {
         };
         // A slice would keep the whole frame alive for as long as the state is shown.
         let state = state.map_or(State::Removed, |json| State::Shown(Bytes::copy_from_slice(&json)));
-        self.clients.insert(entry.client, Client { clock: entry.clock, state, owner, seen: now });
+        self.clients
+            .insert(entry.client, Client { clock: entry.clock, state, owner, claimed_by: None, seen: now });
         self.expect_expiry(now.after(limits.awareness_timeout));
     }
 
@@ -368,8 +404,8 @@ mod tests {
         let hello = update(&[(7, 1, "{}")]);
         apply(&mut presence, T0, A, true, &hello);
         assert_eq!(apply(&mut presence, T0, B, false, &hello), Applied::default());
-        assert_eq!(presence.close(T0, B, &Limits::default()), None);
-        assert_eq!(presence.close(T0, A, &Limits::default()), Some(update(&[(7, 1, "null")])));
+        assert_eq!(presence.close(T0, B, &Limits::default()), Closed::default());
+        assert_eq!(presence.close(T0, A, &Limits::default()).relay, Some(update(&[(7, 1, "null")])));
     }
 
     #[test]
@@ -377,18 +413,47 @@ mod tests {
         let mut presence = Presence::default();
         apply(&mut presence, T0, A, true, &update(&[(1, 1, "{}"), (2, 5, "{}")]));
         apply(&mut presence, T0, B, true, &update(&[(3, 1, "{}")]));
-        let removals = presence.close(T0, A, &Limits::default());
+        let removals = presence.close(T0, A, &Limits::default()).relay;
         assert_eq!(removals, Some(update(&[(1, 1, "null"), (2, 5, "null")])));
         assert_eq!(presence.states(), Some(update(&[(3, 1, "{}")])));
     }
 
     #[test]
-    fn a_rejoin_before_the_old_connection_is_found_dead_keeps_its_state() {
+    fn a_rejoin_before_the_old_connection_is_found_dead_is_asked_and_keeps_its_state() {
         let mut presence = Presence::default();
         let hello = update(&[(7, 4, "{}")]);
         apply(&mut presence, T0, A, true, &hello);
         apply(&mut presence, T0, B, true, &hello);
-        assert_eq!(presence.close(T0, A, &Limits::default()), None);
+        let question = update(&[(7, 4, "null")]);
+        let closed = presence.close(T0, A, &Limits::default());
+        assert_eq!(closed, Closed { relay: None, questions: vec![(B, question)] });
+        assert_eq!(presence.states(), Some(hello));
+        let anew = update(&[(7, 5, "{}")]);
+        assert_eq!(apply(&mut presence, T0, B, false, &anew).relay, Some(anew));
+        assert_eq!(presence.expire(T0.after(CLAIM_PATIENCE), &Limits::default()), None);
+    }
+
+    #[test]
+    fn a_viewer_that_repeats_a_state_first_does_not_keep_it_when_its_client_goes() {
+        let mut presence = Presence::default();
+        let hello = update(&[(7, 4, "{}")]);
+        apply(&mut presence, T0, A, true, &hello);
+        apply(&mut presence, T0, B, true, &hello);
+        presence.close(T0, A, &Limits::default());
+        let gone = update(&[(7, 4, "null")]);
+        // Not its own: it passes the removal on, or says nothing.
+        let mut silent = presence.clone();
+        assert_eq!(apply(&mut presence, T0, B, false, &gone).relay, Some(gone.clone()));
+        assert_eq!(silent.expire(T0.after(CLAIM_PATIENCE), &Limits::default()), Some(gone));
+    }
+
+    #[test]
+    fn a_viewer_that_repeats_a_state_first_takes_nothing_along_when_it_leaves() {
+        let mut presence = Presence::default();
+        let hello = update(&[(7, 4, "{}")]);
+        apply(&mut presence, T0, A, true, &hello);
+        apply(&mut presence, T0, B, true, &hello);
+        assert_eq!(presence.close(T0, B, &Limits::default()), Closed::default());
         assert_eq!(presence.states(), Some(hello));
     }
 

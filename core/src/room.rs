@@ -421,7 +421,11 @@ impl Room {
         }
         self.unparked.remove(&conn);
         self.waiting.retain(|waiting| waiting.conn != conn);
-        if let Some(removals) = self.presence.close(now, conn, &self.config.limits)
+        let left = self.presence.close(now, conn, &self.config.limits);
+        for (claimant, removal) in left.questions {
+            effects.send(To::Conn(claimant), wire::awareness(&removal));
+        }
+        if let Some(removals) = left.relay
             && !self.sessions.is_empty()
         {
             effects.send(To::Sockets { except: None }, wire::awareness(&removals));
