@@ -6,9 +6,9 @@
 //!
 //! What it promises, and where:
 //! - An update is checked, relayed and stored as the bytes that came; the document is not loaded for it.
-//! - Nothing that says "I have it" leaves before the store said so: an echo (102) waits for its connection's
-//!   updates, an answer to a state vector for all that were accepted before the question. Relaying is earlier:
-//!   the sender still holds what was not acknowledged.
+//! - Nothing that says "I have it" leaves before the store said so: an echo (102) waits for all that its client
+//!   had when it asked, edits from before the connection included; an answer to a state vector for all that was
+//!   accepted before the question. Relaying is earlier: the sender still holds what was not acknowledged.
 
 use crate::auth::Grant;
 use crate::document::{Document, Outcome};
@@ -16,12 +16,15 @@ use crate::effect::{Close, ConnId, Effects, Input, Millis, To};
 use crate::limits::Limits;
 use crate::presence::{Presence, PresenceError};
 use crate::replica;
-use crate::session::{Parked, Session};
+use crate::session::{Parked, Session, Step1};
 use crate::update;
 use crate::wire::{self, Message, Messages, WireError};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Bytes of a payload of message 102. y-sweet's clients send a counter.
+const ECHO_MAX: usize = 256;
 
 /// How a room is set up.
 #[derive(Debug, Clone, Default)]
@@ -140,7 +143,9 @@ impl Room {
         let mut session = Session::new(parked.grant);
         (session.introduced, session.refused) = (parked.introduced, parked.refused);
         session.held_echoes = parked.echoes;
-        let asks = parked.unsettled || !session.held_echoes.is_empty();
+        if !parked.unsettled {
+            session.step_1 = Step1::Answered;
+        }
         self.add(conn, session);
         let mut forgotten = false;
         for (client, clock, state) in parked.clients {
@@ -151,7 +156,7 @@ impl Room {
             effects.send(To::Conn(conn), wire::query_awareness());
         }
         // Whether its last updates were stored is not known. Its answer to a step 1 has whatever was not.
-        if asks {
+        if parked.unsettled {
             self.owe(now, conn, 0, Owed::Question, effects);
         }
         if parked.unanswered {
@@ -210,16 +215,15 @@ impl Room {
             Message::Update(update) => self.edit(conn, frame, update, true, effects)?,
             Message::SyncStep2(update) => {
                 self.edit(conn, frame, update, false, effects)?;
-                let held =
-                    self.sessions.get_mut(&conn).map(|session| core::mem::take(&mut session.held_echoes));
-                for payload in held.into_iter().flatten() {
-                    self.owe_echo(now, conn, payload, effects);
-                }
+                self.answered(now, conn, effects);
             }
             Message::Awareness(states) => self.awareness(now, conn, frame, states, effects)?,
             Message::QueryAwareness => {
                 let states = self.presence.states().unwrap_or(Bytes::from_static(&[0]));
                 effects.send(To::Conn(conn), wire::awareness(&states));
+            }
+            Message::Echo(payload) if payload.len() > ECHO_MAX => {
+                return Err(Close::new(Close::TOO_BIG, "the payload of message 102 exceeds its limit"));
             }
             Message::Echo(payload) => self.owe_echo(now, conn, Bytes::copy_from_slice(payload), effects),
             Message::Auth(_) => {}
@@ -310,14 +314,32 @@ impl Room {
         Ok(())
     }
 
-    fn owe_echo(&mut self, now: Millis, conn: ConnId, payload: Bytes, effects: &mut Effects) {
+    /// The client has sent what we missed when we asked.
+    fn answered(&mut self, now: Millis, conn: ConnId, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if !session.held_echoes.is_empty() {
-            session.held_echoes.push(payload);
+        if session.step_1 != Step1::Sent {
             return;
         }
-        let after = session.last_accepted;
-        self.owe(now, conn, after, Owed::Echo(payload), effects);
+        session.step_1 = Step1::Answered;
+        self.unparked.insert(conn);
+        for payload in core::mem::take(&mut session.held_echoes) {
+            self.owe_echo(now, conn, payload, effects);
+        }
+    }
+
+    fn owe_echo(&mut self, now: Millis, conn: ConnId, payload: Bytes, effects: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if session.has_answered() {
+            let after = session.last_accepted;
+            self.owe(now, conn, after, Owed::Echo(payload), effects);
+            return;
+        }
+        session.held_echoes.push(payload);
+        self.unparked.insert(conn);
+        if session.held_echoes.len() > self.config.limits.waiting {
+            let reason = "too many acknowledgements were asked for before a step 1 was answered";
+            self.close(now, conn, Close::new(Close::TRY_AGAIN, reason), effects);
+        }
     }
 
     fn owe(&mut self, now: Millis, conn: ConnId, after: u64, what: Owed, effects: &mut Effects) {
@@ -362,6 +384,9 @@ impl Room {
             }
             if let Some(session) = self.sessions.get_mut(&waiting.conn) {
                 session.waiting -= 1;
+                if matches!(waiting.what, Owed::Question) {
+                    session.step_1 = Step1::Sent;
+                }
                 self.unparked.insert(waiting.conn);
             }
         }
@@ -459,8 +484,7 @@ impl Room {
                 grant: session.grant.clone(),
                 introduced: session.introduced,
                 refused: session.refused,
-                unsettled: session.last_accepted > self.document.stored()
-                    || owed().any(|what| matches!(what, Owed::Question)),
+                unsettled: session.last_accepted > self.document.stored() || !session.has_answered(),
                 unanswered: owed().any(|what| matches!(what, Owed::Answer(_))),
                 echoes: session.held_echoes.iter().chain(echoes).cloned().collect(),
                 clients: self

@@ -29,8 +29,20 @@ pub(crate) struct Session {
     pub(crate) last_accepted: u64,
     /// Questions that wait, see [`crate::limits::Limits::waiting`].
     pub(crate) waiting: usize,
-    /// Echoes from before this room: due once the client's answer to our step 1 is stored.
+    /// How far our question for what we miss has come.
+    pub(crate) step_1: Step1,
+    /// Echoes that were asked for before our step 1 was answered.
     pub(crate) held_echoes: Vec<Bytes>,
+}
+
+/// Our step 1 to a connection that may write. Until it is answered, the client may hold edits that it made while
+/// it was offline and has not sent on this connection: nothing may tell it that all is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step1 {
+    /// Not sent yet.
+    Due,
+    Sent,
+    Answered,
 }
 
 /// A parked session, read back.
@@ -39,7 +51,7 @@ pub(crate) struct Parked {
     pub(crate) grant: Grant,
     pub(crate) introduced: bool,
     pub(crate) refused: bool,
-    /// Something it had sent was not yet stored, or our step 1 not yet sent.
+    /// Something it had sent was not yet stored, or our step 1 not yet answered.
     pub(crate) unsettled: bool,
     /// A step 1 of its was not yet answered.
     pub(crate) unanswered: bool,
@@ -57,8 +69,14 @@ impl Session {
             refused: false,
             last_accepted: 0,
             waiting: 0,
+            step_1: Step1::Due,
             held_echoes: Vec::new(),
         }
+    }
+
+    /// Whether nothing of its client's can be missing here without having been sent.
+    pub(crate) fn has_answered(&self) -> bool {
+        !self.may_write() || self.step_1 == Step1::Answered
     }
 
     pub(crate) fn may_write(&self) -> bool {

@@ -1,0 +1,100 @@
+//! A room that is dropped and rebuilt between any two inputs, against a model of what its clients must see.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod world;
+
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use world::World;
+
+const CLIENTS: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Open(usize),
+    Cut(usize),
+    Insert(usize),
+    Remove(usize),
+    Point(usize, bool),
+    Ask(usize),
+    Up(usize),
+    Down(usize),
+    Store { done: bool, said: bool },
+    Advance(u64),
+    Evict { finishes: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = || 0..CLIENTS;
+    prop_oneof![
+        2 => client().prop_map(Step::Open),
+        1 => client().prop_map(Step::Cut),
+        6 => client().prop_map(Step::Insert),
+        2 => client().prop_map(Step::Remove),
+        2 => (client(), prop::bool::weighted(0.2)).prop_map(|(client, large)| Step::Point(client, large)),
+        2 => client().prop_map(Step::Ask),
+        14 => client().prop_map(Step::Up),
+        10 => client().prop_map(Step::Down),
+        8 => Just(Step::Store { done: true, said: true }),
+        1 => any::<bool>().prop_map(|done| Step::Store { done, said: false }),
+        1 => (1..20_000_u64).prop_map(Step::Advance),
+        4 => any::<bool>().prop_map(|finishes| Step::Evict { finishes }),
+    ]
+}
+
+/// Plays the steps, lets everything settle, and gives what every client then has.
+fn play(steps: &[Step], evicts: bool) -> (BTreeSet<String>, BTreeMap<u64, String>) {
+    let mut world = World::new(CLIENTS);
+    for step in steps {
+        match *step {
+            Step::Open(client) => world.open(client),
+            Step::Cut(client) => world.cut(client),
+            Step::Insert(client) => world.clients[client].insert(),
+            Step::Remove(client) => world.clients[client].remove(),
+            Step::Point(client, large) => world.clients[client].point(large),
+            Step::Ask(client) => world.clients[client].ask_acknowledgement(),
+            Step::Up(client) => drop(world.deliver_up(client)),
+            Step::Down(client) => drop(world.deliver_down(client)),
+            Step::Store { done, said } => drop(world.store(done, said)),
+            Step::Advance(millis) => world.advance(millis),
+            Step::Evict { finishes } if evicts => world.evict(finishes),
+            Step::Evict { .. } => {}
+        }
+    }
+    world.settle();
+    let expected: BTreeSet<_> = world.clients.iter().flat_map(|client| client.mine().clone()).collect();
+    // Whoever was silent for long is shown again with its next renewal, which this clock has not reached.
+    for client in 0..CLIENTS {
+        world.clients[client].point(false);
+        world.clients[client].ask_acknowledgement();
+    }
+    let acknowledged: Vec<_> = world.clients.iter().map(|client| client.acknowledged).collect();
+    world.settle();
+    for (client, before) in world.clients.iter().zip(acknowledged) {
+        assert!(client.acknowledged > before, "client {} is told that everything is stored", client.id);
+    }
+    let present: BTreeMap<_, _> =
+        world.clients.iter().map(|client| (client.id, client.own_state())).collect();
+    let text = world.clients[0].text();
+    for client in &world.clients {
+        assert!(client.synced, "client {} is synced", client.id);
+        assert!(!client.waits_for_missing(), "client {} has everything", client.id);
+        assert_eq!(client.keys(), expected, "client {} has every edit and no other", client.id);
+        assert_eq!(client.text(), text, "client {} has the same text", client.id);
+        assert_eq!(client.sees(), present, "client {} sees everyone", client.id);
+    }
+    assert_eq!(world.host.closed.iter().filter(|(_, reason)| reason.code != 1011).count(), 0);
+    (expected, present)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn evicted_and_never_evicted_rooms_end_alike(steps in prop::collection::vec(step(), 1..160)) {
+        let (evicted, _) = play(&steps, true);
+        let (never, _) = play(&steps, false);
+        prop_assert_eq!(evicted, never);
+    }
+}
