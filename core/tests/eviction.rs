@@ -20,7 +20,7 @@ enum Step {
     Ask(usize),
     Up(usize),
     Down(usize),
-    Store { done: bool, said: bool },
+    Store { done: bool, said: bool, newest: bool },
     Advance(u64),
     Evict { finishes: bool },
 }
@@ -36,8 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => client().prop_map(Step::Ask),
         14 => client().prop_map(Step::Up),
         10 => client().prop_map(Step::Down),
-        8 => Just(Step::Store { done: true, said: true }),
-        1 => any::<bool>().prop_map(|done| Step::Store { done, said: false }),
+        8 => prop::bool::weighted(0.3).prop_map(|newest| Step::Store { done: true, said: true, newest }),
+        1 => any::<(bool, bool)>().prop_map(|(done, newest)| Step::Store { done, said: false, newest }),
         1 => (1..20_000_u64).prop_map(Step::Advance),
         4 => any::<bool>().prop_map(|finishes| Step::Evict { finishes }),
     ]
@@ -56,7 +56,7 @@ fn play(steps: &[Step], evicts: bool) -> (BTreeSet<String>, BTreeMap<u64, String
             Step::Ask(client) => world.clients[client].ask_acknowledgement(),
             Step::Up(client) => drop(world.deliver_up(client)),
             Step::Down(client) => drop(world.deliver_down(client)),
-            Step::Store { done, said } => drop(world.store(done, said)),
+            Step::Store { done, said, newest } => drop(world.store(done, said, newest)),
             Step::Advance(millis) => world.advance(millis),
             Step::Evict { finishes } if evicts => world.evict(finishes),
             Step::Evict { .. } => {}

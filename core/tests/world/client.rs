@@ -17,6 +17,10 @@ pub struct Client {
     /// Frames on their way to the server.
     pub outbox: VecDeque<Bytes>,
     pub synced: bool,
+    /// All updates that it made or got, and the replica that they make. It is built anew from their merge for each:
+    /// a yrs 0.28.1 replica to which a second update comes while the first still waits for a missing one corrupts
+    /// both (`Update::merge`).
+    updates: Vec<Vec<u8>>,
     doc: Doc,
     map: MapRef,
     text: TextRef,
@@ -40,6 +44,7 @@ impl Client {
             conn: None,
             outbox: VecDeque::new(),
             synced: false,
+            updates: Vec::new(),
             doc,
             map,
             text,
@@ -75,6 +80,7 @@ impl Client {
         self.text.insert(&mut txn, at, "x");
         let update = txn.encode_update_v1();
         drop(txn);
+        self.updates.push(update.clone());
         self.mine.insert(key);
         self.send(wire::update(&update));
     }
@@ -89,6 +95,7 @@ impl Client {
         }
         let update = txn.encode_update_v1();
         drop(txn);
+        self.updates.push(update.clone());
         self.send(wire::update(&update));
     }
 
@@ -116,8 +123,7 @@ impl Client {
         assert_eq!(messages.len(), 1, "clients read one message a frame");
         match messages[0] {
             Message::SyncStep1(state_vector) => {
-                let asked = StateVector::decode_v1(state_vector).unwrap();
-                let missing = self.doc.transact().encode_state_as_update_v1(&asked);
+                let missing = yrs::diff_updates_v1(&self.everything(), state_vector).unwrap();
                 self.send(wire::step_2(&missing));
             }
             Message::SyncStep2(update) => {
@@ -173,7 +179,16 @@ impl Client {
     }
 
     fn apply(&mut self, update: &[u8]) {
-        self.doc.transact_mut().apply_update(Update::decode_v1(update).unwrap()).unwrap();
+        self.updates.push(update.to_vec());
+        self.updates = vec![self.everything()];
+        self.doc = Doc::with_client_id(self.id);
+        (self.map, self.text) = (self.doc.get_or_insert_map("map"), self.doc.get_or_insert_text("text"));
+        let everything = Update::decode_v1(&self.updates[0]).unwrap();
+        self.doc.transact_mut().apply_update(everything).unwrap();
+    }
+
+    fn everything(&self) -> Vec<u8> {
+        yrs::merge_updates_v1(&self.updates).unwrap()
     }
 
     /// y-protocols' `applyAwarenessUpdate`, and y-websocket's habit of passing on whatever changed.

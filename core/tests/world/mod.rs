@@ -122,9 +122,12 @@ impl World {
         true
     }
 
-    /// The store works on its oldest request. `done`: it does it; `said`: and the room hears so, else of an error.
-    pub fn store(&mut self, done: bool, said: bool) -> bool {
-        let Some((op, request)) = self.host.requests.pop_front() else { return false };
+    /// The store works on its oldest request, or on its newest. `done`: it does it; `said`: and the room hears so,
+    /// else of an error.
+    pub fn store(&mut self, done: bool, said: bool, newest: bool) -> bool {
+        let requests = &mut self.host.requests;
+        let request = if newest { requests.pop_back() } else { requests.pop_front() };
+        let Some((op, request)) = request else { return false };
         let reply = if done { self.host.log.answer(request) } else { Err(LogError::Unavailable) };
         let reply = if said { reply } else { Err(LogError::Unavailable) };
         self.give(Input::Stored { op, reply });
@@ -155,7 +158,7 @@ impl World {
     /// Lets everything that is under way arrive, and everyone come back.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
-            let mut moved = self.store(true, true);
+            let mut moved = self.store(true, true, false);
             for client in 0..self.clients.len() {
                 self.open(client);
                 moved |= self.deliver_up(client) | self.deliver_down(client);
