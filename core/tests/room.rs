@@ -178,6 +178,18 @@ fn a_step_1_is_answered_with_what_is_stored_even_if_that_is_nothing() {
 }
 
 #[test]
+fn an_append_that_overtook_a_load_is_in_the_answer() {
+    let mut table = Table::new(Limits::default());
+    table.give(open(A, Permission::Write));
+    let (append, _) = store_op(&table.frame(A, wire::update(&insert(5, "a")))).unwrap();
+    table.frame(A, wire::step_1(&[0]));
+    table.stored(append, appended(1));
+    let answered = sent(&table.stored(OpId(1), LogReply::Loaded(Loaded::default())));
+    let whole = [(To::Conn(A), wire::step_1(&[1, 5, 1])), (To::Conn(A), wire::step_2(&insert(5, "a")))];
+    assert_eq!(answered, whole);
+}
+
+#[test]
 fn an_append_that_failed_is_repeated_with_its_number_and_bytes() {
     let mut table = Table::synced();
     let first = store_op(&table.frame(A, wire::update(&insert(5, "a")))).unwrap();
