@@ -14,6 +14,8 @@ use bytes::Bytes;
 const UNMERGED_MAX: (usize, usize) = (2048, 2 << 20);
 /// Milliseconds until a request that failed is tried again: the first time, and at most.
 const RETRY: (u64, u64) = (50, 2_000);
+/// Bytes that are not held back.
+const HELD_MAX: usize = 256 << 10;
 /// Milliseconds of rest after a compaction that failed.
 const COMPACTION_REST: u64 = 30_000;
 
@@ -23,6 +25,8 @@ pub(crate) struct Document {
     state: State,
     in_flight: Option<InFlight>,
     queued: Vec<Bytes>,
+    /// When what is queued goes to the store at the latest.
+    held_until: Option<Millis>,
     unstored_bytes: usize,
     accepted: u64,
     stored: u64,
@@ -119,10 +123,21 @@ impl Document {
     }
 
     /// Starts an append of all that is queued, unless one is on its way: what comes meanwhile goes together.
-    pub(crate) fn flush(&mut self, now: Millis, effects: &mut Effects) {
+    ///
+    /// Unless it is `urgent`, because someone waits for it, it is held until the next multiple of
+    /// [`Limits::commit_interval`]. All rooms of a host have the same multiples, so that one commit of the store
+    /// serves them all.
+    pub(crate) fn flush(&mut self, now: Millis, urgent: bool, limits: &Limits, effects: &mut Effects) {
         if self.in_flight.is_some() || self.queued.is_empty() {
             return;
         }
+        if !urgent && limits.commit_interval > 0 && self.unstored_bytes < HELD_MAX {
+            let next = now.after(limits.commit_interval - now.0 % limits.commit_interval);
+            if now < *self.held_until.get_or_insert(next) {
+                return;
+            }
+        }
+        self.held_until = None;
         let updates = core::mem::take(&mut self.queued);
         let attempt = self.attempt(now);
         effects.store(attempt.op, LogOp::Append { updates: updates.clone() });
@@ -152,7 +167,6 @@ impl Document {
         op: OpId,
         reply: Result<LogReply, LogError>,
         limits: &Limits,
-        effects: &mut Effects,
     ) -> Outcome {
         if self.compaction == Some(op) {
             self.compaction = None;
@@ -165,7 +179,7 @@ impl Document {
             return Outcome::Nothing;
         }
         if self.in_flight.as_ref().is_some_and(|append| append.attempt.op == op) {
-            return self.on_append(now, reply, limits, effects);
+            return self.on_append(now, reply, limits);
         }
         match &mut self.state {
             State::Loading { attempt, .. } if attempt.op == op => match reply {
@@ -215,19 +229,19 @@ impl Document {
             State::Warm { used, .. } => (None, Some(used.after(limits.replica_idle))),
             State::Cold => (None, None),
         };
-        [(append, "retry an append"), (load, "retry a load"), (release, "release the replica")]
-            .into_iter()
-            .filter_map(|(at, why)| at.map(|at| (at, why)))
-            .min()
+        let held = if self.in_flight.is_none() { self.held_until } else { None };
+        [
+            (held, "commit"),
+            (append, "retry an append"),
+            (load, "retry a load"),
+            (release, "release the replica"),
+        ]
+        .into_iter()
+        .filter_map(|(at, why)| at.map(|at| (at, why)))
+        .min()
     }
 
-    fn on_append(
-        &mut self,
-        now: Millis,
-        reply: Result<LogReply, LogError>,
-        limits: &Limits,
-        effects: &mut Effects,
-    ) -> Outcome {
+    fn on_append(&mut self, now: Millis, reply: Result<LogReply, LogError>, limits: &Limits) -> Outcome {
         let Some(mut append) = self.in_flight.take() else { return Outcome::Nothing };
         let error = match reply {
             Ok(LogReply::Appended(tail)) => {
@@ -235,7 +249,6 @@ impl Document {
                 self.stored += append.updates.len() as u64;
                 self.unstored_bytes -= append.updates.iter().map(Bytes::len).sum::<usize>();
                 self.absorb(append.updates);
-                self.flush(now, effects);
                 return Outcome::Progress;
             }
             Ok(LogReply::Loaded(_) | LogReply::Compacted(_)) => LogError::Corrupt,
@@ -247,6 +260,7 @@ impl Document {
         };
         // Whoever sent these is sent away and offers them again; they must not count as accepted here.
         self.queued.clear();
+        self.held_until = None;
         self.unstored_bytes = 0;
         self.accepted = self.stored;
         Outcome::AppendFailed(error)

@@ -26,6 +26,10 @@ pub struct Limits {
     pub awareness_timeout: u64,
     /// Questions (state vectors and echoes) of one connection that wait for the store. One more closes it.
     pub waiting: usize,
+    /// Milliseconds within which accepted updates are stored while nobody waits for it; 0 for at once. A commit
+    /// costs a host more than a relay. An acknowledgement, an answer to a state vector, and the last connection
+    /// that leaves do not wait for it.
+    pub commit_interval: u64,
     /// Milliseconds that a request to the store is tried again for, before everyone is sent away.
     pub store_patience: u64,
     /// Milliseconds that a document stays in memory after it was last asked for.
@@ -59,6 +63,7 @@ impl Default for Limits {
             awareness_bytes: 64 << 10,
             awareness_timeout: 30_000,
             waiting: 64,
+            commit_interval: 0,
             store_patience: 10_000,
             replica_idle: 15_000,
             compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8 },

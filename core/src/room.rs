@@ -91,7 +91,7 @@ impl Room {
             Input::Closed { conn } => self.forget(now, conn, effects),
             Input::Stored { op, reply } => {
                 let before = self.document.stored();
-                match self.document.on_reply(now, op, reply, &self.config.limits, effects) {
+                match self.document.on_reply(now, op, reply, &self.config.limits) {
                     Outcome::Progress => self.settled(before),
                     Outcome::Nothing => {}
                     Outcome::LoadFailed(error) => self.close_who_waits(now, &error.to_string(), effects),
@@ -100,7 +100,9 @@ impl Room {
             }
             Input::Tick => self.tick(now, effects),
         }
-        self.document.flush(now, effects);
+        let stored = self.document.stored();
+        let urgent = self.sessions.is_empty() || self.waiting.iter().any(|waiting| waiting.after > stored);
+        self.document.flush(now, urgent, &self.config.limits, effects);
         self.answer(now, effects);
         self.document.compact_if_due(now, self.sessions.is_empty(), &self.config.limits, effects);
         self.park(effects);

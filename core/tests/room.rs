@@ -168,6 +168,30 @@ fn edits_that_come_during_an_append_go_together_in_the_next() {
 }
 
 #[test]
+fn edits_that_nobody_waits_for_are_stored_together_at_the_next_interval() {
+    let mut table = Table::new(Limits { commit_interval: 50, ..Limits::default() });
+    table.give(open(A, Permission::Write));
+    table.stored(OpId(1), LogReply::Loaded(Loaded::default()));
+    table.frame(A, wire::step_2(&[0, 0]));
+    table.now = START.after(20);
+    assert_eq!(store_op(&table.frame(A, wire::update(&insert(5, "a")))), None);
+    table.now = START.after(30);
+    assert_eq!(store_op(&table.frame(A, wire::update(&insert(6, "b")))), None);
+    assert!(!table.room.is_idle());
+    assert_eq!(table.room.poll_timeout(), Some((START.after(50), "commit")));
+    table.now = START.after(50);
+    let (op, request) = store_op(&table.give(Input::Tick)).unwrap();
+    assert_eq!(request, LogOp::Append { updates: vec![insert(5, "a"), insert(6, "b")] });
+    table.stored(op, appended(2));
+    // Whoever waits does not wait for the interval, nor does the last to leave.
+    table.frame(A, wire::update(&insert(7, "c")));
+    let (op, _) = store_op(&table.frame(A, wire::echo(b"1"))).unwrap();
+    table.stored(op, appended(3));
+    table.frame(A, wire::update(&insert(8, "d")));
+    assert!(store_op(&table.give(Input::Closed { conn: A })).is_some());
+}
+
+#[test]
 fn a_step_1_is_answered_with_what_is_stored_even_if_that_is_nothing() {
     let mut table = Table::synced();
     assert_eq!(sent(&table.frame(A, wire::step_1(&[0]))), [(To::Conn(A), wire::step_2(&[0, 0]))]);

@@ -47,7 +47,11 @@ impl MemoryLog {
 
     /// What the rooms on this log may take.
     pub fn limits(&self) -> Limits {
-        Limits { compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4 }, ..Limits::default() }
+        Limits {
+            compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4 },
+            commit_interval: 50,
+            ..Limits::default()
+        }
     }
 
     fn tail(&self) -> Tail {

@@ -42,6 +42,7 @@ impl World {
     pub fn new(clients: usize) -> Self {
         let limits = Limits {
             compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4 },
+            commit_interval: 50,
             ..Limits::default()
         };
         let host = TestHost {

@@ -197,6 +197,7 @@ fn limits(serve: &Serve) -> Limits {
         update_bytes: frame_bytes,
         document_bytes: args.max_document_mb << 20,
         connections: args.max_connections_per_document,
+        commit_interval: args.commit_interval_ms,
         // A cold load here is one range of rows, so the tail may be longer than where each update is a read.
         compaction: Compaction {
             updates: args.compact_updates,

@@ -52,14 +52,20 @@ struct Entry {
 }
 
 enum Event {
-    Open { conn: ConnId, grant: Grant, outbound: Outbound },
-    Frame { conn: ConnId, bytes: Bytes },
-    Closed { conn: ConnId },
+    /// Boxed: it is rare, and the queue is as wide as its largest event.
+    Open(Box<(ConnId, Grant, Outbound)>),
+    Frame {
+        conn: ConnId,
+        bytes: Bytes,
+    },
+    Closed {
+        conn: ConnId,
+    },
 }
 
 /// An answer of the store. They have a queue of their own, so that the store's threads never wait for a room;
 /// a room has no more than three requests out at a time.
-type Stored = (OpId, Result<LogReply, LogError>);
+type Stored = Box<(OpId, Result<LogReply, LogError>)>;
 
 /// A connection's place in a room. When it is dropped, the room is told.
 pub(crate) struct Seat {
@@ -98,7 +104,7 @@ impl Rooms {
     ) -> Result<Seat, ApiError> {
         let seat = Seat { conn, entry: self.enter(doc)? };
         let gone = |_| ApiError::internal("the document's room has failed");
-        seat.entry.inbox.send(Event::Open { conn, grant, outbound }).await.map_err(gone)?;
+        seat.entry.inbox.send(Event::Open(Box::new((conn, grant, outbound)))).await.map_err(gone)?;
         Ok(seat)
     }
 
@@ -192,7 +198,8 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
         let empty = room.connections() == 0;
         tokio::select! {
             biased;
-            Some((op, reply)) = stored.recv() => {
+            Some(answer) = stored.recv() => {
+                let (op, reply) = *answer;
                 host.give(&mut room, &mut effects, Input::Stored { op, reply });
             }
             _ = events.recv_many(&mut turn, TURN) => {
@@ -259,7 +266,8 @@ struct NativeHost {
 impl NativeHost {
     fn take(&mut self, room: &mut Room, effects: &mut Effects, event: Event) {
         let input = match event {
-            Event::Open { conn, grant, outbound } => {
+            Event::Open(open) => {
+                let (conn, grant, outbound) = *open;
                 self.conns.insert(conn, outbound);
                 Input::Open { conn, grant }
             }
@@ -294,7 +302,7 @@ impl Host for NativeHost {
         let replies = self.replies.clone();
         let answer = move |reply| {
             // A room that is gone wants no answer.
-            let _ = replies.send((op, reply));
+            let _ = replies.send(Box::new((op, reply)));
         };
         self.store.submit(&self.key, request, Box::new(answer));
     }

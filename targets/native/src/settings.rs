@@ -92,6 +92,11 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "YONDER_COMPACT_KB", default_value_t = 256, value_name = "KB")]
     pub(crate) compact_kb: u64,
 
+    /// Milliseconds within which an edit is stored while its client waits for no acknowledgement (y-websocket's
+    /// never do); one commit then serves all documents. 0 stores each at once.
+    #[arg(long, env = "YONDER_COMMIT_INTERVAL_MS", default_value_t = 50, value_name = "MS")]
+    pub(crate) commit_interval_ms: u64,
+
     /// Seconds that a document without connections stays in memory.
     #[arg(long, env = "YONDER_LINGER_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     pub(crate) linger_seconds: u64,
