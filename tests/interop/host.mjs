@@ -1,0 +1,163 @@
+// A host under test: a command that serves yonder, about which the scenarios know a URL and nothing else.
+//
+//   YONDER_UP       command template; {port} and {data} are replaced: `yonder serve --listen 127.0.0.1:{port} --data {data}`.
+//                   It must print `ready URL` on a line of its own once it serves.
+//   YONDER_UP_AUTH  the same with token keys: {keys} is replaced by them, `KID:SECRET`, one a line.
+//                   Unset: YONDER_UP with `--auth-key KID:SECRET` appended for each key.
+//   YONDER_SKIP     comma-separated names of `CAPABILITIES` that this host openly lacks; their scenarios show as skipped.
+//                   Whatever is not declared here runs, and fails if it is missing.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { until, within } from './waiting.mjs'
+
+export const CAPABILITIES = {
+  auth: 'tokens are checked when keys are given',
+  expiry: 'a connection ends when its token expires',
+  kill: 'the process can be killed and started again on its data',
+  metrics: 'GET /metrics answers in Prometheus text',
+  restart: 'the process ends on SIGINT with 0 and can be started again on its data',
+  'slow-reader': 'a reader that stops reading is closed',
+  ack: 'message 102 is echoed'
+}
+
+const declared = (process.env.YONDER_SKIP ?? '').split(',').map(name => name.trim()).filter(Boolean)
+for (const name of declared) {
+  if (!(name in CAPABILITIES)) throw new Error(`YONDER_SKIP names ${name}; known: ${Object.keys(CAPABILITIES).join(', ')}`)
+}
+
+/** Options for node:test: skipped, with the reason shown, only where YONDER_SKIP declares one of these capabilities. */
+export function needs (...names) {
+  for (const name of names) if (!(name in CAPABILITIES)) throw new Error(`no such capability: ${name}`)
+  const lacking = names.filter(name => declared.includes(name))
+  return lacking.length === 0 ? {} : { skip: `declared in YONDER_SKIP: ${lacking.join(', ')}` }
+}
+
+const running = new Set()
+const folders = new Set()
+process.on('exit', () => {
+  for (const host of running) host.signal('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+
+export class Host {
+  /** Starts a host on a free port and an empty data folder. `keys`: `KID:SECRET` or `SECRET` each. */
+  static async up ({ keys = [], template } = {}) {
+    const host = new this()
+    host.template = template
+    host.keys = keys
+    host.port = await freePort()
+    host.data = mkdtempSync(join(tmpdir(), 'yonder-interop-'))
+    folders.add(host.data)
+    await host.start()
+    return host
+  }
+
+  /** Starts it (again) on the same port and data; `keys` may differ from last time. */
+  async start ({ keys = this.keys } = {}) {
+    this.keys = keys
+    this.output = ''
+    const child = spawn('sh', ['-c', `exec ${this.command()}`], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child = child
+    running.add(this)
+    this.exit = new Promise(resolve => child.once('exit', (code, signal) => {
+      running.delete(this)
+      resolve({ code, signal })
+    }))
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', chunk => { this.output = (this.output + chunk).slice(-20_000) })
+    }
+    this.url = await until(() => {
+      if (!running.has(this)) throw new Error(`the host ended before it was ready:\n${this.output}`)
+      return this.serving()
+    }, () => `the host prints its ready line; so far:\n${this.output}`, 60_000)
+    this.ws = this.url.replace(/^http/, 'ws') + '/ws'
+  }
+
+  /** The URL once it serves, else nothing. */
+  serving () {
+    return /^ready (http:\/\/\S+)$/m.exec(this.output)?.[1]
+  }
+
+  /** SIGINT to its process group; it must end with 0 within 10 s. */
+  async stop () {
+    this.signal('SIGINT')
+    const { code, signal } = await within(this.exit, () => `the host ends on SIGINT; it said:\n${this.output}`, 10_000)
+    if (code !== 0) throw new Error(`the host ended with ${code ?? signal} on SIGINT:\n${this.output}`)
+  }
+
+  /** SIGKILL to its process group: a power cut as far as the process can tell. */
+  async kill () {
+    this.signal('SIGKILL')
+    await within(this.exit, 'the host is gone after SIGKILL')
+  }
+
+  /** For the end of a file: stops it if it runs, and removes its data. */
+  async down () {
+    try {
+      if (running.has(this)) await this.stop()
+    } finally {
+      if (running.has(this)) await this.kill()
+      rmSync(this.data, { recursive: true, force: true })
+      folders.delete(this.data)
+    }
+  }
+
+  /** True once GET /ready answers 200. */
+  ready () {
+    return fetch(this.url + '/ready').then(answer => answer.status === 200, () => false)
+  }
+
+  /** Fails with the host's last words unless the process still runs and answers. */
+  async assertHealthy () {
+    if (!running.has(this)) throw new Error(this.state)
+    await until(() => this.ready(), () => `/ready answers 200; ${this.state}`)
+  }
+
+  /** For messages: whether it runs, and its last words if not. */
+  get state () {
+    return running.has(this) ? 'the host runs' : `the host is gone:\n${this.output}`
+  }
+
+  /** Path of a document on a socket, each segment percent-encoded. */
+  path (doc) {
+    return '/ws/' + encoded(doc)
+  }
+
+  signal (signal) {
+    try {
+      process.kill(-this.child.pid, signal)
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error
+    }
+  }
+
+  command () {
+    let template = this.template ?? process.env.YONDER_UP
+    if (!template) throw new Error('YONDER_UP must hold the command that starts the host; see host.mjs')
+    if (this.keys.length > 0) {
+      template = process.env.YONDER_UP_AUTH ?? template + this.keys.map(key => ` --auth-key ${quoted(key)}`).join('')
+    }
+    return template.replaceAll('{port}', this.port).replaceAll('{data}', quoted(this.data))
+      .replaceAll('{keys}', quoted(this.keys.join('\n')))
+  }
+}
+
+/** A document's name as a path: slashes stay, everything else is percent-encoded. */
+export const encoded = doc => doc.split('/').map(encodeURIComponent).join('/')
+
+const quoted = text => `'${text.replaceAll("'", "'\\''")}'`
+
+export function freePort () {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}

@@ -1,0 +1,164 @@
+// Kill -9 in the middle of a storm of edits, again and again: was everything that was acknowledged still there?
+//
+//   node kill-storm.mjs --up "yonder serve --listen 127.0.0.1:{port} --data {data}" --kills 50
+//   node kill-storm.mjs --up "y-sweet serve --host 127.0.0.1 --port {port} {data}" --kills 50 --peer y-sweet
+//
+// Four clients insert numbered tokens into two documents as fast as they can and ask with message 102 after every
+// few. A token counts as acknowledged once the echo of a 102 that was sent after it came back. The clients that wrote
+// are gone with the host; what a client that knows nothing reads after the restart is what counts.
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import * as prng from 'lib0/prng'
+import * as Y from 'yjs'
+import { Host } from './host.mjs'
+import { isStep1, Raw } from './raw.mjs'
+import { pauseFor, until, within } from './waiting.mjs'
+
+const DOCS = ['storm-a', 'storm-b']
+const CLIENTS = 4
+const TOKENS_PER_ACK = 5
+const UNANSWERED = 4 // acknowledgements that a client waits for at most before it writes on
+
+/** A host that speaks y-sweet's API instead of the contract in host.mjs. */
+class YSweet extends Host {
+  async serving () {
+    const url = `http://127.0.0.1:${this.port}`
+    const up = await fetch(url + '/ready').then(answer => answer.ok, () => false)
+    return up ? url : undefined
+  }
+
+  async create (doc) {
+    const answer = await fetch(this.url + '/doc/new', {
+      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ docId: doc })
+    })
+    if (!answer.ok) throw new Error(`POST /doc/new: ${answer.status} ${await answer.text()}`)
+  }
+
+  path (doc) { return `/d/${doc}/ws/${doc}` }
+}
+
+/**
+ * Runs `kills` rounds; resolves with `{ kills, written, acknowledged, lost, rounds }`. Tokens of all rounds are looked
+ * for after every restart, so a later loss (by compaction, say) counts as well. `report` gets each round's counts.
+ */
+export async function storm ({ up, kills = 5, peer, seed = 1, report = () => {} }) {
+  const random = prng.create(seed)
+  const host = await (peer === 'y-sweet' ? YSweet : Host).up({ template: up })
+  const promised = new Map(DOCS.map(doc => [doc, new Set()]))
+  const lost = new Set()
+  const rounds = []
+  let written = 0
+  try {
+    for (const doc of DOCS) await host.create?.(doc)
+    for (let round = 0; round < kills; round++) {
+      const clients = await Promise.all(Array.from({ length: CLIENTS }, (_, i) =>
+        StormClient.open(host, DOCS[i % DOCS.length], `${round}.${i}`)))
+      const writing = clients.map(client => client.write())
+      await until(() => clients.every(client => client.acked > 0), () => `every client is acknowledged something: ${clients.map(client => client.acked)}`, 20_000)
+      await pauseFor(prng.int32(random, 50, 600))
+      await host.kill()
+      await Promise.all(writing)
+
+      let acknowledged = 0
+      for (const client of clients) {
+        written += client.written
+        acknowledged += client.acked
+        for (let n = 1; n <= client.acked; n++) promised.get(client.docName).add(client.token(n))
+      }
+      await host.start()
+      let missing = 0
+      for (const [doc, tokens] of promised) {
+        const found = await read(host, doc)
+        for (const token of tokens) {
+          if (found.has(token)) continue
+          missing += 1
+          lost.add(token)
+        }
+      }
+      rounds.push({ round, acknowledged, missing })
+      report({ round, acknowledged, missing })
+    }
+    await host.kill()
+  } finally {
+    await host.down()
+  }
+  const acknowledged = [...promised.values()].reduce((sum, tokens) => sum + tokens.size, 0)
+  return { kills, written, acknowledged, lost: lost.size, rounds }
+}
+
+class StormClient {
+  static async open (host, docName, name) {
+    const client = new StormClient()
+    client.docName = docName
+    client.name = name
+    client.written = 0
+    client.asks = new Map() // number of a 102 -> tokens written before it
+    client.raw = await connected(host, docName)
+    await client.raw.got(isStep1, 'the server asks what we have')
+    client.raw.step2() // nothing yet
+    return client
+  }
+
+  /** Writes until its socket is gone. */
+  async write () {
+    const doc = new Y.Doc()
+    doc.on('update', update => this.raw.update(update))
+    const tokens = doc.getArray('tokens')
+    while (this.open) {
+      if (this.raw.asked - this.raw.acked < UNANSWERED) {
+        for (let i = 0; i < TOKENS_PER_ACK && this.open; i++) {
+          tokens.push([this.token(this.written + 1)])
+          this.written += 1
+        }
+        if (this.open) this.asks.set(this.raw.ask(), this.written)
+      }
+      await pauseFor(2)
+    }
+    this.raw.socket.terminate()
+    await this.raw.closed
+    doc.destroy()
+  }
+
+  get open () { return this.raw.socket.readyState === 1 }
+
+  /** The highest acknowledged token. */
+  get acked () { return this.asks.get(this.raw.acked) ?? 0 }
+
+  token (n) { return `${this.name}:${n}` }
+}
+
+async function connected (host, doc) {
+  const raw = new Raw(host.url.replace(/^http/, 'ws'), host.path(doc))
+  await within(raw.opened, `a socket on ${doc} opens`)
+  return raw
+}
+
+/** The tokens that a client which knows nothing gets. */
+async function read (host, doc) {
+  const raw = await connected(host, doc)
+  const copy = new Y.Doc()
+  Y.applyUpdate(copy, await raw.roundTrip(30_000))
+  raw.socket.terminate()
+  return new Set(copy.getArray('tokens').toArray())
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: {
+      up: { type: 'string', default: process.env.YONDER_UP },
+      kills: { type: 'string', default: '50' },
+      peer: { type: 'string' },
+      seed: { type: 'string', default: '1' }
+    }
+  })
+  const result = await storm({
+    ...values,
+    kills: Number(values.kills),
+    seed: Number(values.seed),
+    report: ({ round, acknowledged, missing }) => console.error(`kill ${round + 1}: ${acknowledged} acknowledged / ${missing} missing in all`)
+  })
+  delete result.rounds
+  console.log(JSON.stringify(result))
+  console.log(`acknowledged / lost: ${result.acknowledged} / ${result.lost} in ${result.kills} kills (${result.written} written)`)
+  process.exitCode = result.lost === 0 || values.peer ? 0 : 1 // a peer's losses are a finding, not a failure
+}

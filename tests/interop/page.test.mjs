@@ -1,0 +1,485 @@
+// The page at `/`, in Chromium, against the server at YONDER_URL: several people, each in a browser profile of their own.
+// With SCREENSHOTS set, pictures of what was tested are left in that folder.
+
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import net from 'node:net'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { chromium } from 'playwright-core'
+
+const server = process.env.YONDER_URL?.replace(/\/$/, '')
+const screenshots = process.env.SCREENSHOTS
+
+const MAYA = { name: 'Maya Lindqvist', color: '#12787c' }
+const TOMAS = { name: 'Tomás Reyes', color: '#c23a5b' }
+/** How long anything may take, in milliseconds, before it counts as not happening. */
+const PATIENCE = 15_000
+
+const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }
+
+/** @type {import('playwright-core').Browser} */
+let browser
+
+/** What any page asked for or complained about in the course of all tests; the last two look through it. */
+const requests = []
+const complaints = []
+
+before(async () => {
+  assert.ok(server, 'YONDER_URL names the server to test, such as http://127.0.0.1:8787')
+  if (screenshots) await mkdir(screenshots, { recursive: true })
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'
+    ]
+  })
+})
+
+after(() => browser?.close())
+
+test('two windows edit together and converge', async t => {
+  const document = newName()
+  const maya = await open(t, document, { person: MAYA })
+  const tomas = await open(t, document, { person: TOMAS })
+  await write(maya, 'first\nlast')
+  await shows(tomas, 'first\nlast')
+
+  await caretTo(maya, 'first')
+  await caretTo(tomas, 'last')
+  await Promise.all([
+    maya.keyboard.type(' from Maya, who types at the top'),
+    tomas.keyboard.type(' from Tomás, who types below')
+  ])
+
+  const both = 'first from Maya, who types at the top\nlast from Tomás, who types below'
+  await shows(maya, both)
+  await shows(tomas, both)
+})
+
+test('each sees the cursor of the other with a name, and it goes when the window closes', async t => {
+  const document = newName()
+  const maya = await open(t, document, { person: MAYA })
+  const tomas = await open(t, document, { person: TOMAS })
+  await write(maya, 'Where are you?')
+  await shows(tomas, 'Where are you?')
+  await caretTo(tomas, 'Where')
+
+  await maya.locator('.caret-name', { hasText: TOMAS.name }).waitFor()
+  await tomas.locator('.caret-name', { hasText: MAYA.name }).waitFor()
+  await maya.getByRole('button', { name: TOMAS.name }).waitFor()
+
+  await tomas.context().close()
+  await maya.locator('.caret-name').waitFor({ state: 'detached' })
+  await maya.getByRole('button', { name: TOMAS.name }).waitFor({ state: 'detached' })
+})
+
+test('a name is changed in place, reaches the others, and is remembered on this device', async t => {
+  const document = newName()
+  const maya = await open(t, document)
+  const tomas = await open(t, document, { person: TOMAS })
+  await write(maya, 'It is me.')
+  await maya.locator('#self').click()
+  await maya.getByRole('textbox', { name: 'Your name' }).fill('Maya L.')
+  await maya.getByRole('radio', { name: 'Violet' }).check()
+  await maya.keyboard.press('Escape')
+  await tomas.locator('.caret-name', { hasText: /^Maya L\.$/ }).waitFor()
+
+  await maya.reload()
+  await inState(maya, 'synced')
+  await tomas.getByRole('button', { name: 'Maya L.' }).waitFor()
+  await maya.locator('#self').click()
+  assert.equal(await maya.getByRole('textbox', { name: 'Your name' }).inputValue(), 'Maya L.')
+  assert.ok(await maya.getByRole('radio', { name: 'Violet' }).isChecked())
+})
+
+test('a second window opened with the link shows the text', async t => {
+  const maya = await open(t, newName(), { person: MAYA })
+  await write(maya, 'The same in both windows.')
+  const [second] = await Promise.all([
+    maya.context().waitForEvent('page'),
+    maya.getByRole('link', { name: 'New window' }).click()
+  ])
+  await inState(second, 'synced')
+  assert.equal(second.url(), maya.url())
+  await shows(second, 'The same in both windows.')
+})
+
+test('the link in the clipboard is the address of the document', async t => {
+  const maya = await open(t, newName(), { person: MAYA, permissions: ['clipboard-read', 'clipboard-write'] })
+  await maya.getByRole('button', { name: 'Copy link' }).click()
+  await maya.getByRole('button', { name: 'Copied' }).waitFor()
+  assert.equal(await maya.evaluate(() => navigator.clipboard.readText()), maya.url())
+})
+
+test('a lost connection is shown, and what was typed meanwhile is merged when it is back', async t => {
+  const document = newName()
+  const line = await cuttableLine(t)
+  const maya = await open(t, document, { person: MAYA, base: line.url, mayLoseConnection: true })
+  const tomas = await open(t, document, { person: TOMAS })
+  await write(maya, 'shore\nsea')
+  await shows(tomas, 'shore\nsea')
+
+  await line.cut()
+  await inState(maya, 'offline')
+  await maya.getByRole('status').getByText(/offline/i).waitFor()
+  await tomas.getByRole('button', { name: MAYA.name }).waitFor({ state: 'detached' })
+  await caretTo(maya, 'shore')
+  await maya.keyboard.type(' typed offline')
+  await maya.getByRole('alert').getByText(/stays in this window/).waitFor()
+  await caretTo(tomas, 'sea')
+  await tomas.keyboard.type(' typed online')
+  await shows(maya, 'shore typed offline\nsea')
+  await shows(tomas, 'shore\nsea typed online')
+  await picture(maya, 'offline')
+
+  await line.mend()
+  await inState(maya, 'synced')
+  await shows(maya, 'shore typed offline\nsea typed online')
+  await shows(tomas, 'shore typed offline\nsea typed online')
+  await maya.getByRole('status').getByText('Synced').waitFor()
+  await maya.getByRole('alert').waitFor({ state: 'hidden' })
+})
+
+test('a change of the hash switches documents and leaves the old one', async t => {
+  const [here, there] = [newName(), newName()]
+  const sockets = []
+  const maya = await open(t, here, { person: MAYA, onSocket: socket => sockets.push(socket) })
+  const tomas = await open(t, here, { person: TOMAS })
+  await write(maya, 'left behind')
+  await tomas.getByRole('button', { name: MAYA.name }).waitFor()
+
+  await maya.evaluate(hash => { location.hash = hash }, there)
+  await maya.waitForFunction(name => globalThis.document.title.startsWith(name), there)
+  await inState(maya, 'synced')
+  await shows(maya, '')
+  await tomas.getByRole('button', { name: MAYA.name }).waitFor({ state: 'detached' })
+  await until(() => sockets.filter(socket => !socket.isClosed()).length === 1, 'only the new document has a connection')
+  await write(maya, 'elsewhere')
+
+  await maya.goBack()
+  await inState(maya, 'synced')
+  await shows(maya, 'left behind')
+  await shows(tomas, 'left behind')
+})
+
+test('the name in the header opens another document, slashes and spaces included', async t => {
+  const maya = await open(t, newName(), { person: MAYA })
+  const name = `${newName()}/daily notes/ä`
+  const field = maya.getByRole('textbox', { name: 'Document’s name' })
+  const button = maya.getByRole('button', { name: 'Open', exact: true })
+  await field.fill('something else')
+  await button.waitFor()
+  await field.press('Escape')
+  await button.waitFor({ state: 'hidden' })
+  await field.fill(name)
+  await field.press('Enter')
+  await maya.getByRole('textbox', { name: `Text of ${name}` }).waitFor()
+  await inState(maya, 'synced')
+  await button.waitFor({ state: 'hidden' })
+  await write(maya, 'kept under its name')
+
+  const tomas = await open(t, new URL(maya.url()).hash.slice(1), { person: TOMAS })
+  assert.equal(await tomas.getByRole('textbox', { name: 'Document’s name' }).inputValue(), name)
+  await shows(tomas, 'kept under its name')
+})
+
+test('without a name in the address a friendly one is chosen', async t => {
+  const maya = await open(t, '', { person: MAYA })
+  assert.match(new URL(maya.url()).hash, /^#[a-z]+-[a-z]+-\d+$/)
+  await maya.getByText('Start writing.').waitFor()
+})
+
+test('undo takes back what I wrote and leaves what others wrote', async t => {
+  const document = newName()
+  const maya = await open(t, document, { person: MAYA })
+  const tomas = await open(t, document, { person: TOMAS })
+  await write(tomas, 'by Tomás\n')
+  await shows(maya, 'by Tomás\n')
+  await maya.locator('.cm-content').press('Control+End')
+  await maya.keyboard.type('by Maya')
+  await shows(tomas, 'by Tomás\nby Maya')
+  await maya.keyboard.press('Control+z')
+  await shows(maya, 'by Tomás\n')
+  await shows(tomas, 'by Tomás\n')
+})
+
+test('a refusal by close code is shown with its reason and not retried', async t => {
+  let asked = 0
+  const maya = await open(t, newName(), {
+    person: MAYA,
+    state: 'refused',
+    socket: socket => {
+      asked += 1
+      socket.close({ code: 4403, reason: 'The token is for another document.' })
+    }
+  })
+  await maya.getByRole('alert').getByText('The token is for another document.').waitFor()
+  await maya.getByRole('status').getByText('Refused').waitFor()
+  assert.equal(await readOnly(maya), true)
+  assert.equal(asked, 1)
+  await picture(maya, 'refused')
+  await maya.getByRole('button', { name: 'Try again' }).click()
+  await until(() => asked === 2, 'the button asks the server again')
+})
+
+test('a refusal by an auth message is shown with its reason', async t => {
+  const maya = await open(t, `${newName()}?token=too%20old`, {
+    person: MAYA,
+    state: 'refused',
+    socket: socket => {
+      assert.equal(new URL(socket.url()).searchParams.get('token'), 'too old')
+      socket.send(denial('The token has expired.'))
+      socket.close()
+    }
+  })
+  await maya.getByRole('alert').getByText('The token has expired.').waitFor()
+  assert.equal(await readOnly(maya), true)
+})
+
+test('a token that expires stops the writing and leaves the text on the screen', async t => {
+  let line
+  const maya = await open(t, newName(), {
+    person: MAYA,
+    socket: socket => {
+      line = socket
+      socket.connectToServer()
+    }
+  })
+  await write(maya, 'long saved')
+  line.send(denial('The token has expired.'))
+  line.close({ code: 4401, reason: 'The token has expired.' })
+  await inState(maya, 'refused')
+  await maya.getByRole('alert').getByText('The token has expired.').waitFor()
+  assert.equal(await readOnly(maya), true)
+  await maya.locator('.cm-content').press('x')
+  await shows(maya, 'long saved')
+})
+
+test('a document that may only be read says so, and gives back words that were not taken', async t => {
+  const document = newName()
+  const tomas = await open(t, document, { person: TOMAS })
+  await write(tomas, 'Read me.')
+  const maya = await open(t, document, {
+    person: MAYA,
+    permissions: ['clipboard-read', 'clipboard-write'],
+    socket: withoutWriting('Your token only lets you read.')
+  })
+  await shows(maya, 'Read me.')
+  await maya.locator('.cm-content').press('Control+End')
+  await maya.keyboard.type('!')
+  await maya.getByRole('status').getByText('Read-only').waitFor()
+  await maya.getByRole('alert').getByText('Your token only lets you read.').waitFor()
+  await shows(maya, 'Read me.')
+  await inState(maya, 'synced')
+  assert.equal(await readOnly(maya), true)
+  await picture(maya, 'read-only')
+  await maya.getByRole('button', { name: 'Copy what I wrote' }).click()
+  const copied = () => maya.evaluate(() => navigator.clipboard.readText())
+  await until(async () => await copied() === 'Read me.!', 'the words are in the clipboard')
+})
+
+test('the page can be used on a phone', async t => {
+  const document = newName('a-rather-long-name-for-a-document')
+  const maya = await open(t, document, { person: MAYA })
+  await write(maya, NOTES)
+  const tomas = await open(t, document, { person: TOMAS, ...PHONE })
+  await shows(tomas, NOTES)
+  await tomas.locator('.caret-name', { hasText: MAYA.name }).waitFor()
+  await fitsIts(tomas, 'width')
+  for (const name of ['Copy link', 'Your name and colour', MAYA.name]) {
+    const box = await tomas.getByRole('button', { name }).boundingBox()
+    assert.ok(box && box.x >= 0 && box.x + box.width <= 390, `${name} is on the screen`)
+  }
+  await picture(tomas, 'phone')
+
+  await tomas.locator('.cm-line').first().tap()
+  await tomas.keyboard.type('Tapped. ')
+  await maya.locator('.cm-line', { hasText: 'Tapped. ' }).waitFor()
+  await tomas.locator('#self').tap()
+  await tomas.getByRole('textbox', { name: 'Your name' }).waitFor()
+  await fitsIts(tomas, 'width')
+})
+
+for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
+  test(`the page is ${colorScheme} where the system is`, async t => {
+    const document = newName()
+    const maya = await open(t, document, { person: MAYA, colorScheme })
+    const tomas = await open(t, document, { person: TOMAS, colorScheme })
+    await write(maya, NOTES)
+    await shows(tomas, NOTES)
+    await caretTo(tomas, 'Binoculars')
+    await maya.locator('.caret-name').waitFor()
+    const [paper, ink] = await maya.evaluate(() => {
+      const brightness = color => color.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3
+      const content = document.querySelector('.cm-content')
+      return [getComputedStyle(document.body).backgroundColor, getComputedStyle(content).color].map(brightness)
+    })
+    assert.ok(colorScheme === 'light' ? paper > 230 && ink < 70 : paper < 40 && ink > 190, `paper ${paper}, ink ${ink}`)
+    await picture(maya, colorScheme)
+  })
+}
+
+test('no request leaves the host', () => {
+  const hosts = new Set(requests.map(({ url, home }) => `${new URL(url).host} from ${home}`))
+  assert.deepEqual([...hosts].filter(pair => pair.split(' from ')[0] !== pair.split(' from ')[1]), [])
+  for (const path of ['/', '/assets/app.js', '/assets/app.css']) {
+    assert.ok(requests.some(({ url }) => new URL(url).pathname === path), `${path} was asked for`)
+  }
+  assert.ok(requests.some(({ url }) => new URL(url).pathname.startsWith('/ws/')), 'a WebSocket was opened')
+})
+
+test('nothing is complained about on the console', () => assert.deepEqual(complaints, []))
+
+const NOTES = `# Field trip to the north shore
+
+Leaving **Saturday at 7:30** from the bus stop by the school. Bring *warm* layers.
+
+## To bring
+- Binoculars, two pairs are enough
+- The tide table, see [harbour office](https://example.org/tides)
+
+> Low tide is at 11:42.
+
+Set the counter with \`count --from 9:00\` so that our numbers agree.`
+
+const newName = (prefix = 'page-test') => `${prefix}-${randomUUID()}`
+
+/**
+ * Opens a document in a new profile and waits for its state. Profiles share nothing, so that all that one window knows
+ * of another came through the server.
+ *
+ * @param {import('node:test').TestContext} t
+ */
+async function open (t, hash, {
+  person,
+  state = 'synced',
+  base = server,
+  socket, // stands in for the server, as in Playwright's routeWebSocket
+  onSocket = () => {},
+  mayLoseConnection = false,
+  ...options
+} = {}) {
+  const localStorage = person ? [{ name: 'yonder.person', value: JSON.stringify(person) }] : []
+  const context = await browser.newContext({
+    viewport: { width: 1200, height: 750 },
+    storageState: { cookies: [], origins: [{ origin: new URL(base).origin, localStorage }] },
+    ...options
+  })
+  context.setDefaultTimeout(PATIENCE)
+  t.after(() => context.close())
+  const home = new URL(base).host
+  context.on('request', request => /^(data|blob):/.test(request.url()) || requests.push({ url: request.url(), home }))
+  context.on('page', page => {
+    page.on('websocket', websocket => {
+      requests.push({ url: websocket.url(), home })
+      onSocket(websocket)
+    })
+    page.on('pageerror', error => complaints.push(`${t.name}: ${error}`))
+    page.on('console', message => {
+      const expected = mayLoseConnection && /WebSocket connection to/.test(message.text())
+      const refused = socket && /Permission denied/.test(message.text())
+      if (['error', 'warning'].includes(message.type()) && !expected && !refused) complaints.push(`${t.name}: ${message.text()}`)
+    })
+  })
+  if (socket) await context.routeWebSocket(/\/ws\//, socket)
+  const page = await context.newPage()
+  await page.goto(`${base}/#${hash}`)
+  await inState(page, state)
+  return page
+}
+
+const inState = (page, state) => page.locator(`html[data-state="${state}"]`).waitFor({ state: 'attached' })
+
+/** Writes at the end of the document, as one paste. */
+async function write (page, text) {
+  await page.locator('.cm-content').press('Control+End')
+  await page.keyboard.insertText(text)
+}
+
+/** Puts the caret at the end of the first line that has these words. */
+async function caretTo (page, words) {
+  await page.locator('.cm-line', { hasText: words }).first().click()
+  await page.keyboard.press('End')
+}
+
+/** Waits until the window shows exactly this text. */
+async function shows (page, expected) {
+  let actual
+  await until(async () => (actual = await page.evaluate(shownText)) === expected, () =>
+    `expected ${JSON.stringify(expected)}, shown is ${JSON.stringify(actual)}`)
+}
+
+/** The lines of the editor without what is not text: cursors with their names, and the hint of an empty document. */
+function shownText () {
+  return [...document.querySelectorAll('.cm-line')].map(line => {
+    const copy = /** @type {Element} */ (line.cloneNode(true))
+    for (const extra of copy.querySelectorAll('.caret, .cm-placeholder')) extra.remove()
+    return copy.textContent?.replaceAll('\u200b', '')
+  }).join('\n')
+}
+
+async function until (condition, explanation) {
+  const deadline = Date.now() + PATIENCE
+  while (!await condition()) {
+    if (Date.now() > deadline) assert.fail(typeof explanation === 'function' ? explanation() : explanation)
+    await new Promise(resolve => setTimeout(resolve, 30))
+  }
+}
+
+const readOnly = async page => await page.locator('.cm-content').count() === 0 ||
+  await page.locator('.cm-content').getAttribute('aria-readonly') === 'true'
+
+async function fitsIts (page, side) {
+  const { needed, there } = await page.evaluate(() => ({
+    needed: Math.max(...['html', 'body', 'header', '.cm-scroller'].map(part => document.querySelector(part).scrollWidth)),
+    there: innerWidth
+  }))
+  assert.ok(needed <= there, `a ${side} of ${needed} pixels is needed where ${there} are there`)
+}
+
+async function picture (page, name) {
+  if (screenshots) await page.screenshot({ path: join(screenshots, `page-${name}.png`) })
+}
+
+/** y-protocols' refusal: message type 2, permission denied 0, and the reason as a varString. */
+function denial (reason) {
+  const bytes = Buffer.from(reason)
+  assert.ok(bytes.length < 128, 'the length fits in one byte')
+  return Buffer.concat([Buffer.from([2, 0, bytes.length]), bytes])
+}
+
+/** Stands between page and server as one that lets nobody write: updates are answered with a refusal. */
+const withoutWriting = reason => socket => {
+  const upstream = socket.connectToServer()
+  socket.onMessage(message => {
+    const [type, kind] = Buffer.from(message)
+    if (type === 0 && kind === 2) socket.send(denial(reason))
+    else if (type !== 0 || kind === 0) upstream.send(message)
+  })
+}
+
+/** A way to the server that can be cut and mended: a port of its own that passes bytes on. */
+async function cuttableLine (t) {
+  const { hostname, port, protocol } = new URL(server)
+  assert.equal(protocol, 'http:', 'the line is cut below HTTP, and does not speak TLS')
+  const open = new Set()
+  const line = net.createServer(near => {
+    const far = net.connect(Number(port || 80), hostname)
+    for (const [end, other] of [[near, far], [far, near]]) {
+      open.add(end)
+      end.on('error', () => other.destroy()).on('close', () => { open.delete(end); other.destroy() }).pipe(other)
+    }
+  })
+  const listen = port => new Promise(resolve => line.listen(port, '127.0.0.1', resolve))
+  const cut = () => new Promise(resolve => {
+    line.close(resolve)
+    for (const end of open) end.destroy()
+  })
+  await listen(0)
+  t.after(() => line.listening && cut())
+  const own = line.address().port
+  return { url: `http://127.0.0.1:${own}`, cut, mend: () => listen(own) }
+}
