@@ -1,2 +1,131 @@
-//! Tasks.
-fn main() {}
+//! The project's commands: `cargo xtask test`, `check`, `up` and `bench`.
+//!
+//! They set up what they need by themselves ([`tools`]), in a folder outside the clone, and write nothing into the
+//! clone but `target/` and links called `node_modules`.
+
+mod bench;
+mod check;
+mod run;
+mod test;
+mod tools;
+mod up;
+mod wasm;
+
+use lexopt::prelude::{Long, Short, Value, ValueExt as _};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+The commands of yonder's clone.
+
+cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
+                                               rust, wasm, page, interop
+cargo xtask check                              Formatting, lints and documentation, without running anything
+cargo xtask up native [--port P] [--data DIR]  Build and run a server; prints `ready URL` once it serves
+cargo xtask bench native|store [ARG]...        Measure; the arguments go to yonder-bench, try --help
+
+What is downloaded is kept in $YONDER_CACHE, by default yonder in the user's cache folder.
+$CHROMIUM names the browser for the tests; by default it is found, or installed where apt-get can.";
+
+/// What is asked for.
+enum Command {
+    Help,
+    Test { only: Vec<test::Name> },
+    Check,
+    Up(up::Native),
+    Bench { name: bench::Name, args: Vec<OsString> },
+}
+
+fn main() -> ExitCode {
+    let command = match parse(lexopt::Parser::from_env()) {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("xtask: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match command {
+        Command::Help => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Command::Test { only } => test::run(&only),
+        Command::Check => check::run(),
+        Command::Up(native) => up::run(&native),
+        Command::Bench { name, args } => bench::run(name, &args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let command = match args.next()? {
+        None | Some(Short('h') | Long("help")) => return Ok(Command::Help),
+        Some(Value(command)) => command.string()?,
+        Some(other) => return Err(other.unexpected()),
+    };
+    let mut command = match command.as_str() {
+        "help" => Command::Help,
+        "test" => Command::Test { only: Vec::new() },
+        "check" => Command::Check,
+        "up" => match args.value()?.string()?.as_str() {
+            "native" => Command::Up(up::Native::default()),
+            other => return Err(format!("there is no host {other}; there is native").into()),
+        },
+        "bench" => {
+            let name = args.value()?.parse()?;
+            return Ok(Command::Bench { name, args: args.raw_args()?.collect() });
+        }
+        other => return Err(format!("there is no command {other}").into()),
+    };
+    while let Some(arg) = args.next()? {
+        match (&mut command, arg) {
+            (_, Short('h') | Long("help")) => return Ok(Command::Help),
+            (Command::Test { only }, Long("only")) => only.push(args.value()?.parse()?),
+            (Command::Up(native), Long("port")) => native.port = Some(args.value()?.parse()?),
+            (Command::Up(native), Long("data")) => native.data = Some(args.value()?.into()),
+            (_, other) => return Err(other.unexpected()),
+        }
+    }
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, lexopt::Error> {
+        parse(lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn a_bench_gets_every_argument_behind_its_name() {
+        let Ok(Command::Bench { name: bench::Name::Native, args }) = parsed("bench native --quick --help x")
+        else {
+            panic!("another command");
+        };
+        assert_eq!(args, ["--quick", "--help", "x"]);
+    }
+
+    #[test]
+    fn a_test_run_can_be_narrowed_to_steps() {
+        let Ok(Command::Test { only }) = parsed("test --only wasm --only=page") else {
+            panic!("another command");
+        };
+        assert_eq!(only, [test::Name::Wasm, test::Name::Page]);
+        assert!(parsed("test --only nothing").is_err());
+    }
+
+    #[test]
+    fn an_option_of_another_command_is_refused() {
+        assert!(parsed("check --port 1").is_err());
+        assert!(parsed("up native --port 80000").is_err());
+        assert!(parsed("up mars").is_err());
+        assert!(parsed("check").is_ok());
+    }
+}

@@ -118,7 +118,7 @@ pub(crate) struct Token {
         long,
         env = "YONDER_AUTH_KEY",
         value_name = "KEY",
-        value_delimiter = ',',
+        value_delimiter = '\n',
         hide_env_values = true,
         required = true
     )]
