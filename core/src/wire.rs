@@ -31,7 +31,7 @@ pub enum Message<'a> {
     SyncStep2(&'a [u8]),
     /// An edit.
     Update(&'a [u8]),
-    /// States of clients, see [`crate::presence`].
+    /// The states of clients, see y-protocols' `awareness.js`.
     Awareness(&'a [u8]),
     /// A refusal with its reason. Servers send it; from a client it has no meaning and is ignored.
     Auth(&'a str),

@@ -3,7 +3,8 @@
 use crate::outbound::{Pending, queue};
 use crate::rooms::{Rooms, Seat};
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -87,6 +88,10 @@ async fn exchange(
     let mut clock = interval(SILENCE);
     clock.reset();
     let mut silent = 0;
+    // Frames may have come together with the handshake.
+    if let Err(end) = read(socket, seat).await {
+        return end;
+    }
     loop {
         tokio::select! {
             reason = &mut *end => return End::Close(reason.unwrap_or_else(|_| room_failed())),
@@ -96,16 +101,14 @@ async fn exchange(
                     return end;
                 }
             }
-            message = socket.next() => {
+            // Asked of the stream and not of tungstenite, which clears its buffer for each try.
+            readable = readable(socket) => {
                 silent = 0;
-                match receive(message) {
-                    Ok(Some(frame)) => {
-                        if !seat.frame(frame).await {
-                            return End::Close(room_failed());
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(end) => return end,
+                if readable.is_err() {
+                    return End::Gone;
+                }
+                if let Err(end) = read(socket, seat).await {
+                    return end;
                 }
             }
             _ = clock.tick() => {
@@ -119,6 +122,33 @@ async fn exchange(
     }
 }
 
+/// A future that, unlike `TcpStream::readable`, asks for nothing but `poll_read_ready`: it can be dropped and
+/// made anew for each frame at no cost.
+fn readable(socket: &Socket) -> impl Future<Output = io::Result<()>> + '_ {
+    std::future::poll_fn(move |context| socket.get_ref().poll_read_ready(context))
+}
+
+/// Reads until nothing is left.
+async fn read(socket: &mut Socket, seat: &Seat) -> Result<(), End> {
+    while let Some(message) = socket.next().now_or_never() {
+        match receive(message)? {
+            Received::Frame(frame) => {
+                if !seat.frame(frame).await {
+                    return Err(End::Close(room_failed()));
+                }
+            }
+            // The pong that tungstenite has put into its buffer must not wait there for a frame of ours.
+            Received::Ping => {
+                if !matches!(timeout(WRITE_PATIENCE, socket.flush()).await, Ok(Ok(()))) {
+                    return Err(End::Gone);
+                }
+            }
+            Received::Nothing => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes a frame and those that wait behind it.
 async fn write(
     socket: &mut Socket,
@@ -126,8 +156,14 @@ async fn write(
     end: &mut oneshot::Receiver<Close>,
     first: Bytes,
 ) -> Result<(), End> {
-    let work = write_all(socket, pending, first);
+    let work = write_all(socket.get_mut(), pending, first);
     tokio::pin!(work);
+    // Most peers take it at once: no timer is needed for them.
+    match (&mut work).now_or_never() {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(_)) => return Err(End::Gone),
+        None => {}
+    }
     let reason = tokio::select! {
         biased;
         result = timeout(WRITE_PATIENCE, &mut work) => {
@@ -145,10 +181,7 @@ async fn write(
 /// Writes frames past tungstenite, whose write buffer would keep the size of the largest frame for as long as
 /// the connection lives, and copies each. A server's frames are not masked: a header, and the bytes that all
 /// readers share.
-async fn write_all(socket: &mut Socket, pending: &mut Pending, first: Bytes) -> Result<(), Error> {
-    // A pong may wait there; it goes first.
-    socket.flush().await?;
-    let stream = socket.get_mut();
+async fn write_all(stream: &mut TcpStream, pending: &mut Pending, first: Bytes) -> io::Result<()> {
     let mut small = Vec::with_capacity(first.len().min(SMALL) + HEADER_MAX);
     let mut next = Some(first);
     let mut written = 0;
@@ -166,8 +199,7 @@ async fn write_all(socket: &mut Socket, pending: &mut Pending, first: Bytes) -> 
             next = pending.next_now();
         }
     }
-    stream.write_all(&small).await?;
-    Ok(())
+    stream.write_all(&small).await
 }
 
 /// Bytes of the longest header of an unmasked frame.
@@ -189,10 +221,18 @@ fn put_header(out: &mut Vec<u8>, length: usize) {
     }
 }
 
-fn receive(message: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
+/// A message that is no reason to end.
+enum Received {
+    Frame(Bytes),
+    Ping,
+    Nothing,
+}
+
+fn receive(message: Option<Result<Message, Error>>) -> Result<Received, End> {
     match message {
-        Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
+        Some(Ok(Message::Binary(bytes))) => Ok(Received::Frame(bytes)),
+        Some(Ok(Message::Ping(_))) => Ok(Received::Ping),
+        Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(Received::Nothing),
         Some(Ok(Message::Text(_))) => {
             Err(End::Close(Close::new(Close::UNSUPPORTED, "frames are binary in this protocol")))
         }
@@ -229,7 +269,7 @@ fn room_failed() -> Close {
 /// What is queued, then the close frame.
 async fn say_goodbye(socket: &mut Socket, pending: &mut Pending, reason: &Close) -> Result<(), Error> {
     while let Some(frame) = pending.next_now() {
-        write_all(socket, pending, frame).await?;
+        write_all(socket.get_mut(), pending, frame).await?;
     }
     close(socket, reason).await
 }

@@ -1,0 +1,62 @@
+//! `cargo xtask check`: formatting, lints on every target, documentation.
+
+use crate::run::{Output, Result, cargo};
+use crate::{tools, wasm};
+use std::process::Command;
+use std::time::Instant;
+
+/// Makes all checks, also when one fails.
+pub(crate) fn run() -> Result {
+    tools::rust_targets(&wasm::TARGETS, &Output::Shown)?;
+    let checks: [(&str, Command); 4] =
+        [("fmt", fmt()), ("clippy", clippy()), ("clippy for Wasm", clippy_for_wasm()), ("doc", doc())];
+    let mut failed = Vec::new();
+    for (name, mut command) in checks {
+        let began = Instant::now();
+        let done = Output::Shown.run(&mut command);
+        let word = if done.is_ok() { "ok" } else { "FAILED" };
+        eprintln!("{name}: {word}, {:.1} s\n", began.elapsed().as_secs_f64());
+        if done.is_err() {
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn fmt() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["fmt", "--all", "--check"]);
+    cargo
+}
+
+fn clippy() -> Command {
+    let mut cargo = cargo();
+    cargo.args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    cargo
+}
+
+fn clippy_for_wasm() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["clippy", "--quiet", "-p", "yonder-core", "-p", wasm::PROBE]);
+    for target in wasm::TARGETS {
+        cargo.args(["--target", target]);
+    }
+    cargo.args(["--", "-D", "warnings"]);
+    cargo
+}
+
+fn doc() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["doc", "--quiet", "--no-deps", "--workspace", "--all-features"]);
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    cargo
+}

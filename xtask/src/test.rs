@@ -1,0 +1,271 @@
+//! `cargo xtask test`: all tests, in steps whose output is kept apart.
+//!
+//! Two cores are enough to build with cargo and to install from npm at the same time. The scenarios with real clients
+//! wait for time to pass, and so run alone, when nothing else takes the processor from them.
+
+use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
+use crate::{tools, wasm};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// A step of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// The crates' own tests.
+    Rust,
+    /// The core as a Wasm module.
+    Wasm,
+    /// The page is what its sources give.
+    Page,
+    /// Real clients and a browser against the native server.
+    Interop,
+}
+
+impl Name {
+    const ALL: [Self; 4] = [Self::Rust, Self::Wasm, Self::Page, Self::Interop];
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Wasm => "wasm",
+            Self::Page => "page",
+            Self::Interop => "interop",
+        }
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let names = Self::ALL.map(Self::text).join(", ");
+        Self::ALL.into_iter().find(|name| name.text() == text).ok_or(format!("the steps are {names}"))
+    }
+}
+
+/// Runs these steps, all if none is named. An error if anything fails.
+pub(crate) fn run(only: &[Name]) -> Result {
+    let began = Instant::now();
+    let step = |name| (only.is_empty() || only.contains(&name)).then(|| Step::new(name)).transpose();
+    let (rust, wasm) = (step(Name::Rust)?, step(Name::Wasm)?);
+    let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
+    let mut done: Vec<Done> = Vec::new();
+    std::thread::scope(|scope| {
+        let by_cargo = scope.spawn(|| {
+            let rust = rust.map(|step| step.with(test_rust).end());
+            let wasm = wasm.map(|step| step.with(wasm::build).with(wasm::test).end());
+            [rust, wasm].into_iter().flatten().collect::<Vec<_>>()
+        });
+        let page = page.map(|step| step.with(test_page).end());
+        interop = interop.take().map(|step| step.with(|output| set_up_interop(output).map(|_| ())));
+        done.extend(by_cargo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        done.extend(page);
+    });
+    done.extend(interop.map(|step| step.with(test_interop).end()));
+
+    println!("\n== summary, {}", seconds(began.elapsed()));
+    let mut sum = Counts::default();
+    for step in &done {
+        sum.add(&step.counts);
+        let problem = step.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        println!("{:<8} {:>8}  {}{problem}", step.name.text(), seconds(step.spent), step.counts);
+    }
+    println!("{sum}");
+    let failed: Vec<_> =
+        done.iter().filter(|step| step.problem.is_some()).map(|step| step.name.text()).collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn test_rust(output: &Output) -> Result {
+    let what = ["--workspace", "--exclude", wasm::PROBE];
+    output.run(cargo().args(["test", "--quiet", "--no-run"]).args(what))?;
+    output.run(cargo().args(["test", "--no-fail-fast"]).args(what))
+}
+
+fn test_page(output: &Output) -> Result {
+    let source = tools::npm("clients/js/page", output)?;
+    let built = scratch()?.join("page");
+    if built.exists() {
+        fs::remove_dir_all(&built).map_err(|error| failed("remove", &built, error))?;
+    }
+    output.run(command("node").arg("build.mjs").arg(&built).current_dir(source))?;
+    let (built, committed) = (files(&built)?, files(&root().join("targets/native/page"))?);
+    let names = built.keys().chain(committed.keys());
+    let mut differ: Vec<_> = names.filter(|name| built.get(*name) != committed.get(*name)).collect();
+    differ.sort();
+    differ.dedup();
+    if differ.is_empty() {
+        output.say(&format!("{} files are what their sources give", built.len()));
+        return Ok(());
+    }
+    Err(format!(
+        "{differ:?} in targets/native/page: not what the sources give; run node clients/js/page/build.mjs"
+    ))
+}
+
+/// A folder's files by name.
+fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let read = || {
+        fs::read_dir(folder)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?))
+            })
+            .collect::<std::io::Result<_>>()
+    };
+    read().map_err(|error| failed("read", folder, error))
+}
+
+/// The packages in place; the browser.
+fn set_up_interop(output: &Output) -> Result<PathBuf> {
+    tools::npm("tests/interop", output)?;
+    tools::chromium(output)
+}
+
+fn test_interop(output: &Output) -> Result {
+    let chromium = set_up_interop(output)?;
+    // As `test_rust` builds it, so that nothing is built twice.
+    output.run(cargo().args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--exclude",
+        wasm::PROBE,
+        "--bin",
+        "yonder",
+    ]))?;
+    let yonder = target()?.join("debug/yonder").display().to_string().replace('\'', r"'\''");
+    let up = format!("'{yonder}' serve --listen 127.0.0.1:{{port}} --data {{data}}");
+    output.run(command("node").arg("tests/interop/run.mjs").env("YONDER_UP", up).env("CHROMIUM", chromium))
+}
+
+/// A step that has begun.
+struct Step {
+    name: Name,
+    output: Output,
+    spent: Duration,
+    result: Result,
+}
+
+/// A step that has ended.
+struct Done {
+    name: Name,
+    spent: Duration,
+    counts: Counts,
+    problem: Option<String>,
+}
+
+impl Step {
+    fn new(name: Name) -> Result<Self> {
+        let output = Output::kept(name.text())?;
+        Ok(Self { name, output, spent: Duration::ZERO, result: Ok(()) })
+    }
+
+    /// Does a part of the step, unless an earlier part failed.
+    fn with(mut self, part: impl FnOnce(&Output) -> Result) -> Self {
+        if self.result.is_ok() {
+            let began = Instant::now();
+            self.result = part(&self.output);
+            self.spent += began.elapsed();
+        }
+        self
+    }
+
+    /// Shows what the step printed.
+    fn end(self) -> Done {
+        let text = self.output.text();
+        let mut counts = Counts::of(&text);
+        match &self.result {
+            Err(_) if counts.failed == 0 => counts.failed = 1,
+            Ok(()) if counts == Counts::default() => counts.passed = 1,
+            _ => {}
+        }
+        let (name, spent) = (self.name, self.spent);
+        let mut block = format!("\n== {}, {}: {counts}\n{text}", name.text(), seconds(spent));
+        if let Err(problem) = &self.result {
+            block.push_str(&format!("FAILED: {problem}\n"));
+        }
+        print!("{block}");
+        Done { name, spent, counts, problem: self.result.err() }
+    }
+}
+
+/// How many tests there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    /// Reads the closing lines of cargo's and Node's test runners.
+    fn of(text: &str) -> Self {
+        let mut counts = Self::default();
+        for line in text.lines() {
+            if let Some(line) = line.strip_prefix("test result: ") {
+                let (_, numbers) = line.split_once(". ").unwrap_or_default();
+                for part in numbers.split("; ") {
+                    let (number, word) = part.split_once(' ').unwrap_or_default();
+                    counts.count(word, number);
+                }
+            } else if let Some(line) = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ ")) {
+                let (word, number) = line.split_once(' ').unwrap_or_default();
+                counts.count(word, number);
+            }
+        }
+        counts
+    }
+
+    fn count(&mut self, word: &str, number: &str) {
+        let Ok(number) = number.parse::<u64>() else { return };
+        match word {
+            "passed" | "pass" => self.passed += number,
+            "failed" | "fail" | "cancelled" => self.failed += number,
+            "ignored" | "skipped" | "todo" => self.skipped += number,
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 { write!(f, ", {} skipped", self.skipped) } else { Ok(()) }
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_lines_of_both_runners_are_summed() {
+        let cargo =
+            "test result: ok. 12 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.05s";
+        let spec = "ℹ tests 9\nℹ pass 5\nℹ fail 1\nℹ cancelled 1\nℹ skipped 2\nℹ duration_ms 4.5";
+        let tap = "# tests 3\n# pass 3\n# fail 0";
+        let counts = Counts::of(&[cargo, spec, tap].join("\n"));
+        assert_eq!(counts, Counts { passed: 20, failed: 3, skipped: 4 });
+        assert_eq!(counts.to_string(), "20 passed, 3 failed, 4 skipped");
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        assert_eq!(Counts::of("# pass the salt\n5 passed\ntest a ... ok"), Counts::default());
+        assert_eq!(Counts::default().to_string(), "0 passed, 0 failed");
+    }
+}

@@ -1,0 +1,178 @@
+//! Set-up: what tests and benchmarks need, by version, in a folder outside the clone.
+//!
+//! Two runs at once do not disturb each other: everything is made under a name of its own and then renamed.
+
+use crate::run::{Output, Result, answer, cargo, command, failed, root};
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The oldest Node.js that will do.
+const NODE: u32 = 20;
+
+/// The y-sweet to compare with.
+const Y_SWEET: &str = "0.9.1";
+
+/// Where downloads are kept: `$YONDER_CACHE`, or `yonder` in the user's cache folder.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+    let path = set("YONDER_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("yonder")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/yonder")))
+        .ok_or("there is no place for downloads: set YONDER_CACHE or HOME")?;
+    fs::create_dir_all(&path).map_err(|error| failed("make", &path, error))?;
+    path.canonicalize().map_err(|error| failed("find", &path, error))
+}
+
+/// Sees that there is a Node.js that will do.
+pub(crate) fn node() -> Result {
+    let version = answer(command("node").arg("--version"))
+        .ok_or(format!("Node.js is missing: install {NODE} or later, and npm"))?;
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= NODE => Ok(()),
+        _ => Err(format!("Node.js is {version}: install {NODE} or later")),
+    }
+}
+
+/// Installs the locked npm packages of a folder of the clone, and links them there as `node_modules`.
+pub(crate) fn npm(folder: &str, output: &Output) -> Result<PathBuf> {
+    node()?;
+    let folder = root().join(folder);
+    let installed = npm_install(&folder, output)?;
+    link(&installed.join("node_modules"), &folder.join("node_modules"), output)?;
+    Ok(folder)
+}
+
+/// The folder in the cache in which these packages are. Its name says which: from other files comes another.
+fn npm_install(folder: &Path, output: &Output) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    let mut files = Vec::new();
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
+        let path = folder.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                (name, &bytes).hash(&mut hasher);
+                files.push((name, bytes));
+            }
+            Err(_) if name == ".npmrc" => {}
+            Err(error) => return Err(failed("read", &path, error)),
+        }
+    }
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{name}-{:016x}", hasher.finish());
+    let npm = cache()?.join("npm");
+    let done = npm.join(&name);
+    if done.is_dir() {
+        return Ok(done);
+    }
+    let making = npm.join(format!(".{name}.{}", std::process::id()));
+    fs::create_dir_all(&making).map_err(|error| failed("make", &making, error))?;
+    for (name, bytes) in files {
+        let path = making.join(name);
+        fs::write(&path, bytes).map_err(|error| failed("write", &path, error))?;
+    }
+    if answer(command("npm").arg("--version")).is_none() {
+        return Err("npm is missing: install it beside Node.js".to_owned());
+    }
+    let installed = output.run(command("npm").args(["ci", "--no-progress"]).current_dir(&making));
+    let renamed = installed.and_then(|()| {
+        match fs::rename(&making, &done) {
+            // Another run was faster.
+            Err(_) if done.is_dir() => fs::remove_dir_all(&making),
+            renamed => renamed,
+        }
+        .map_err(|error| failed("make", &done, error))
+    });
+    if renamed.is_err() {
+        let _ = fs::remove_dir_all(&making);
+    }
+    renamed.map(|()| done)
+}
+
+/// Makes `place` a link to `packages`.
+fn link(packages: &Path, place: &Path, output: &Output) -> Result {
+    if fs::read_link(place).is_ok_and(|to| to == packages) {
+        return Ok(());
+    }
+    if place.is_dir() && !place.is_symlink() {
+        output.say(&format!("removing {}: it was installed by hand", place.display()));
+        fs::remove_dir_all(place).map_err(|error| failed("remove", place, error))?;
+    }
+    let making = place.with_extension(std::process::id().to_string());
+    symlink(packages, &making)
+        .and_then(|()| fs::rename(&making, place))
+        .map_err(|error| failed("make", place, error))
+}
+
+/// A Chromium: `$CHROMIUM`, or the one that is installed, or one that is installed now.
+pub(crate) fn chromium(output: &Output) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CHROMIUM").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return if path.is_file() { Ok(path) } else { Err(failed("find", &path, "named by CHROMIUM")) };
+    }
+    if let Some(path) = on_path("chromium") {
+        return Ok(path);
+    }
+    let is_root = answer(command("id").arg("-u")).as_deref() == Some("0");
+    if !is_root || on_path("apt-get").is_none() {
+        return Err("Chromium is missing: install it, or name one with CHROMIUM".to_owned());
+    }
+    output.run(command("apt-get").args(["update", "-qq"]))?;
+    let install = ["install", "-y", "-qq", "chromium"];
+    output.run(command("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    on_path("chromium").ok_or("apt-get installed no chromium: name one with CHROMIUM".to_owned())
+}
+
+/// Sees that Rust's standard library is there for these targets.
+pub(crate) fn rust_targets(targets: &[&str], output: &Output) -> Result {
+    let list = answer(command("rustup").args(["target", "list", "--installed"]));
+    // Without rustup, whoever installed Rust knows better.
+    let Some(list) = list else { return Ok(()) };
+    let missing = targets.iter().filter(|target| !list.lines().any(|line| line == **target));
+    let missing: Vec<_> = missing.collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    output.run(command("rustup").args(["target", "add"]).args(missing))
+}
+
+/// The `y-sweet` binary, built from its published source.
+pub(crate) fn y_sweet(output: &Output) -> Result<PathBuf> {
+    let place = cache()?.join(format!("y-sweet-{Y_SWEET}"));
+    let binary = place.join("bin/y-sweet");
+    if !binary.is_file() {
+        let install = ["install", "y-sweet", "--version", Y_SWEET, "--locked", "--root"];
+        output.run(cargo().args(install).arg(&place))?;
+    }
+    Ok(binary)
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_replaces_whatever_was_there() {
+        let folder = crate::run::scratch().unwrap().join("test-of-link");
+        let _ = fs::remove_dir_all(&folder);
+        let (packages, place) = (folder.join("packages"), folder.join("node_modules"));
+        fs::create_dir_all(&packages).unwrap();
+        fs::create_dir_all(place.join("by-hand")).unwrap();
+        let output = Output::kept("test-of-link").unwrap();
+        link(&packages, &place, &output).unwrap();
+        assert!(output.text().contains("installed by hand"), "it says that it removes a folder");
+        assert_eq!(fs::read_link(&place).unwrap(), packages);
+        let other = folder.join("other");
+        link(&other, &place, &output).unwrap();
+        assert_eq!(fs::read_link(&place).unwrap(), other);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "nothing is left over");
+    }
+}
