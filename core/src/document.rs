@@ -171,7 +171,14 @@ impl Document {
         if self.compaction == Some(op) {
             self.compaction = None;
             match reply {
-                Ok(LogReply::Compacted(tail)) => self.tail = Some(tail),
+                Ok(LogReply::Compacted(tail)) => {
+                    self.tail = Some(tail);
+                    // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
+                    // it again costs less than every further merge.
+                    if matches!(self.state, State::Warm { .. }) {
+                        self.state = State::Cold;
+                    }
+                }
                 Ok(LogReply::Loaded(_) | LogReply::Appended(_)) | Err(_) => {
                     self.compaction_rests_until = now.after(COMPACTION_REST);
                 }

@@ -94,7 +94,7 @@ pub(crate) struct LimitArgs {
 
     /// Milliseconds within which an edit is stored while its client waits for no acknowledgement (y-websocket's
     /// never do); one commit then serves all documents. 0 stores each at once.
-    #[arg(long, env = "YONDER_COMMIT_INTERVAL_MS", default_value_t = 50, value_name = "MS")]
+    #[arg(long, env = "YONDER_COMMIT_INTERVAL_MS", default_value_t = 100, value_name = "MS")]
     pub(crate) commit_interval_ms: u64,
 
     /// Seconds that a document without connections stays in memory.

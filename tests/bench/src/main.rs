@@ -40,6 +40,11 @@ fn main() {
     match Command::parse() {
         Command::Native(args) => native::run(&args),
         #[cfg(feature = "stores")]
-        Command::Store { args } => store::run(args.into_iter()).expect("the stores were measured"),
+        Command::Store { args } => {
+            if let Err(error) = store::run(args.into_iter()) {
+                eprintln!("{error}");
+                std::process::exit(1);
+            }
+        }
     }
 }
