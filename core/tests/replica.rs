@@ -1,6 +1,8 @@
 //! Merging, diffing and compacting against replicas of the CRDT library, over random histories.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// The library's values, of which the histories here have a few.
+#![allow(clippy::wildcard_enum_match_arm)]
 
 use bytes::Bytes;
 use proptest::prelude::*;

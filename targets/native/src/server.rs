@@ -83,7 +83,7 @@ async fn connection(stream: TcpStream, router: Router, _permit: OwnedSemaphorePe
 async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if let Some(file) = page::file(path) {
+    if let Some(file) = page::file(path, request.headers()) {
         return if reads { file } else { reply(ApiError::method_not_allowed("GET, HEAD").into()) };
     }
     if path == "/metrics" && reads {

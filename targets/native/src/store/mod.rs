@@ -3,7 +3,22 @@
 //!
 //! # Why SQLite
 //!
-//! STORE_FIGURES
+//! `cargo xtask bench store` compares it with redb, fjall and LMDB, each with full durability. Medians of seven
+//! interleaved rounds on 2 cores and a noisy disk, on which throughput did not decide:
+//!
+//! | | redb 4.5 | redb, quick repair | fjall 3.1 | SQLite (rusqlite 0.41) | LMDB (heed 0.22) |
+//! |---|---|---|---|---|---|
+//! | durable appends/s, 1 writer | 1,310 | 1,477 | 4,758 | 3,591 | 2,094 |
+//! | durable appends/s, 64 writers | 26,700 | 16,200 | 39,400 | 30,500 | 29,300 |
+//! | p99 of an ack with compactions beside it, ms | 9.2 | 8.8 | 8.5 | 7.2 | 9.8 |
+//! | open 100,000 documents after kill -9, ms | 490 | 3.9 | 819 | 1.8 | 0.14 |
+//! | size of these on disk, MiB | 111 | 111 | 103 | 59 | 124 |
+//! | resident after opening them, MiB | 4.6 | 4.4 | 23 | 5.6 | 4.6 |
+//! | acknowledged updates lost in 20 kills | 0 | 0 | 0 | 0 | 0 |
+//!
+//! SQLite opens at once after a crash, has the smallest file, is the most widely used, refuses a second write of
+//! a row by itself, and is what Durable Objects and the JavaScript runtimes have, so that the tables below can be
+//! theirs as well. Its price is a C compiler. A power cut was not tried.
 //!
 //! # How it is used
 //!
