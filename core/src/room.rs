@@ -10,13 +10,15 @@
 //!   had when it asked, edits from before the connection included; an answer to a state vector for all that was
 //!   accepted before the question. Relaying is earlier: the sender still holds what was not acknowledged.
 
+mod parking;
+
 use crate::auth::Grant;
 use crate::document::{Document, Outcome};
 use crate::effect::{Close, ConnId, Effects, Input, Millis, To};
 use crate::limits::Limits;
 use crate::presence::{Presence, PresenceError};
 use crate::replica;
-use crate::session::{Parked, Session, Step1};
+use crate::session::{Session, Step1};
 use crate::update;
 use crate::wire::{self, Message, Messages, WireError};
 use bytes::Bytes;
@@ -46,7 +48,7 @@ pub struct Room {
     /// No grant ends before this. It may be early, never late.
     next_grant_end: Option<Millis>,
     /// Sessions whose parked form may have changed.
-    unparked: BTreeSet<ConnId>,
+    unparked: Vec<ConnId>,
 }
 
 /// Something that is owed to a connection once the store has what it covers.
@@ -78,7 +80,7 @@ impl Room {
             document: Document::default(),
             waiting: Vec::new(),
             next_grant_end: None,
-            unparked: BTreeSet::new(),
+            unparked: Vec::new(),
         }
     }
 
@@ -137,42 +139,12 @@ impl Room {
         self.owe(now, conn, 0, Owed::Question, effects);
     }
 
-    fn resume(&mut self, now: Millis, conn: ConnId, parked: &[u8], effects: &mut Effects) {
-        let Ok(parked) = Parked::decode(parked) else {
-            effects.close(conn, Close::new(Close::INTERNAL, "the session could not be resumed"));
-            return;
-        };
-        let mut session = Session::new(parked.grant);
-        (session.introduced, session.refused) = (parked.introduced, parked.refused);
-        session.held_echoes = parked.echoes;
-        if !parked.unsettled {
-            session.step_1 = Step1::Answered;
-        }
-        self.add(conn, session);
-        let mut forgotten = false;
-        for (client, clock, state) in parked.clients {
-            forgotten |= state.is_none();
-            self.presence.restore(now, conn, client, clock, state, &self.config.limits);
-        }
-        if forgotten {
-            effects.send(To::Conn(conn), wire::query_awareness());
-        }
-        // Whether its last updates were stored is not known. Its answer to a step 1 has whatever was not.
-        if parked.unsettled {
-            self.owe(now, conn, 0, Owed::Question, effects);
-        }
-        if parked.unanswered {
-            // What it asked beyond is not known any more; everything covers it.
-            self.owe(now, conn, 0, Owed::Answer(Bytes::from_static(&[0])), effects);
-        }
-    }
-
     fn add(&mut self, conn: ConnId, session: Session) {
         if let Some(expires) = session.grant.expires {
             self.next_grant_end = Some(self.next_grant_end.map_or(expires, |at| at.min(expires)));
         }
         self.sessions.insert(conn, session);
-        self.unparked.insert(conn);
+        self.unparked.push(conn);
     }
 
     fn frame(&mut self, now: Millis, conn: ConnId, frame: &Bytes, effects: &mut Effects) {
@@ -255,7 +227,7 @@ impl Room {
             };
             if tries_to_write && !session.refused {
                 session.refused = true;
-                self.unparked.insert(conn);
+                self.unparked.push(conn);
                 effects.send(To::Conn(conn), wire::refusal("this connection may only read"));
             }
             return Ok(());
@@ -274,7 +246,7 @@ impl Room {
         }
         self.document.accept(frame.slice_ref(update));
         session.last_accepted = self.document.accepted();
-        self.unparked.insert(conn);
+        self.unparked.push(conn);
         if self.sessions.len() > 1 {
             let relayed = if unasked { whole(frame, update) } else { None };
             let relayed = relayed.unwrap_or_else(|| wire::update(update));
@@ -303,7 +275,7 @@ impl Room {
                 Close::new(code, format!("awareness: {error}"))
             })?;
         if applied.relay.is_some() || introduces {
-            self.unparked.insert(conn);
+            self.unparked.push(conn);
         }
         if let Some(relay) = applied.relay {
             // To its sender as well: clients drop a connection on which they hear nothing.
@@ -323,7 +295,7 @@ impl Room {
             return;
         }
         session.step_1 = Step1::Answered;
-        self.unparked.insert(conn);
+        self.unparked.push(conn);
         for payload in core::mem::take(&mut session.held_echoes) {
             self.owe_echo(now, conn, payload, effects);
         }
@@ -337,7 +309,7 @@ impl Room {
             return;
         }
         session.held_echoes.push(payload);
-        self.unparked.insert(conn);
+        self.unparked.push(conn);
         if session.held_echoes.len() > self.config.limits.waiting {
             let reason = "too many acknowledgements were asked for before a step 1 was answered";
             self.close(now, conn, Close::new(Close::TRY_AGAIN, reason), effects);
@@ -347,7 +319,7 @@ impl Room {
     fn owe(&mut self, now: Millis, conn: ConnId, after: u64, what: Owed, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.waiting += 1;
-        self.unparked.insert(conn);
+        self.unparked.push(conn);
         if session.waiting > self.config.limits.waiting {
             let reason = Close::new(Close::TRY_AGAIN, "too many questions wait for the store");
             self.close(now, conn, reason, effects);
@@ -389,7 +361,7 @@ impl Room {
                 if matches!(waiting.what, Owed::Question) {
                     session.step_1 = Step1::Sent;
                 }
-                self.unparked.insert(waiting.conn);
+                self.unparked.push(waiting.conn);
             }
         }
         for (conn, error) in failed {
@@ -446,7 +418,6 @@ impl Room {
         if self.sessions.remove(&conn).is_none() {
             return;
         }
-        self.unparked.remove(&conn);
         self.waiting.retain(|waiting| waiting.conn != conn);
         let left = self.presence.close(now, conn, &self.config.limits);
         for (claimant, removal) in left.questions {
@@ -456,46 +427,6 @@ impl Room {
             && !self.sessions.is_empty()
         {
             effects.send(To::Sockets { except: None }, wire::awareness(&removals));
-        }
-    }
-
-    /// Sessions whose updates were on their way, and are stored now, are parked as settled.
-    fn settled(&mut self, before: u64) {
-        if self.config.parks {
-            let was_unsettled = |session: &Session| session.last_accepted > before;
-            let conns =
-                self.sessions.iter().filter(|(_, session)| was_unsettled(session)).map(|(conn, _)| *conn);
-            self.unparked.extend(conns);
-        }
-    }
-
-    fn park(&mut self, effects: &mut Effects) {
-        if !self.config.parks {
-            self.unparked.clear();
-            return;
-        }
-        for conn in core::mem::take(&mut self.unparked) {
-            let Some(session) = self.sessions.get(&conn) else { continue };
-            let owed =
-                || self.waiting.iter().filter(|waiting| waiting.conn == conn).map(|waiting| &waiting.what);
-            let echoes = owed().filter_map(|what| match what {
-                Owed::Echo(payload) => Some(payload),
-                Owed::Question | Owed::Answer(_) => None,
-            });
-            let parked = Parked {
-                grant: session.grant.clone(),
-                introduced: session.introduced,
-                refused: session.refused,
-                unsettled: session.last_accepted > self.document.stored() || !session.has_answered(),
-                unanswered: owed().any(|what| matches!(what, Owed::Answer(_))),
-                echoes: session.held_echoes.iter().chain(echoes).cloned().collect(),
-                clients: self
-                    .presence
-                    .of(conn)
-                    .map(|(client, clock, state)| (client, clock, state.cloned()))
-                    .collect(),
-            };
-            effects.park(conn, parked.encode());
         }
     }
 }

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 use yonder_core::auth::{Claims, Keys, Permission, Scope};
 use yonder_core::http::Access;
@@ -35,6 +36,8 @@ use yonder_core::limits::{Compaction, Limits};
 
 /// Bytes of a key below which a token can be guessed offline (RFC 7518, 3.2).
 const KEY_BYTES: usize = 32;
+/// How long peers have to hear that the server stops.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a stop may take before what still waits is given up.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -161,6 +164,7 @@ async fn listen(serve: &Serve, access: Access, store: Store) -> Result<(), Strin
         frame_bytes,
         sockets: Arc::new(Semaphore::new(serve.limits.max_connections.min(Semaphore::MAX_PERMITS))),
         next_conn: AtomicU64::new(1),
+        tasks: TaskTracker::new(),
     });
     let listener = TcpListener::bind(serve.listen)
         .await
@@ -174,15 +178,21 @@ async fn listen(serve: &Serve, access: Access, store: Store) -> Result<(), Strin
     tracing::info!(data = %serve.data.display(), "serving http://{address}");
 
     let stop = CancellationToken::new();
-    let server = server::serve(listener, app, serve.limits.max_connections, stop.clone());
+    let server = server::serve(listener, Arc::clone(&app), serve.limits.max_connections, stop.clone());
     tokio::select! {
         () = server => {}
         _ = interrupt.recv() => tracing::info!("interrupted: stopping"),
         _ = terminate.recv() => tracing::info!("terminated: stopping"),
     }
     stop.cancel();
+    app.tasks.close();
+    let rest = async {
+        rooms.close().await;
+        // Everything is stored; what is left is to say goodbye.
+        let _ = tokio::time::timeout(GOODBYE_PATIENCE, app.tasks.wait()).await;
+    };
     tokio::select! {
-        () = rooms.close() => {}
+        () = rest => {}
         () = tokio::time::sleep(STOP_PATIENCE) => tracing::error!("some documents did not come to rest in time"),
         _ = interrupt.recv() => tracing::warn!("interrupted again: not waiting"),
     }

@@ -117,12 +117,12 @@ impl Rooms {
 
     fn enter(&self, doc: &DocName) -> Result<Entry, ApiError> {
         let mut rooms = self.0.lock();
+        if self.0.closing.is_cancelled() {
+            return Err(ApiError::overloaded("the server is stopping"));
+        }
         if let Some(entry) = rooms.get(doc) {
             entry.seats.fetch_add(1, Ordering::Relaxed);
             return Ok(entry.clone());
-        }
-        if self.0.closing.is_cancelled() {
-            return Err(ApiError::overloaded("the server is stopping"));
         }
         if rooms.len() >= self.0.documents {
             return Err(ApiError::overloaded("the server has too many documents open"));
@@ -209,21 +209,27 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
             }
             () = shared.closing.cancelled(), if !closing => {
                 closing = true;
-                let bye = Close::new(Close::GOING_AWAY, "the server is stopping");
-                for conn in host.conns.keys().copied().collect::<Vec<_>>() {
-                    host.close(conn, bye.clone());
-                    host.give(&mut room, &mut effects, Input::Closed { conn });
-                }
             }
-            () = timer => host.give(&mut room, &mut effects, Input::Tick),
+            () = timer => {}
             () = tokio::time::sleep(shared.linger), if empty && !closing => {
                 if room.is_idle() && retire(&shared, &host.doc, &entry.seats) {
                     return;
                 }
             }
         }
-        if closing && room.is_idle() && room.connections() == 0 {
-            return;
+        // Checked here, so that a flood of frames does not put it off.
+        if room.poll_timeout().is_some_and(|(at, _)| at <= now()) {
+            host.give(&mut room, &mut effects, Input::Tick);
+        }
+        if closing {
+            // Those included that had a seat already, and came in only now.
+            for conn in host.conns.keys().copied().collect::<Vec<_>>() {
+                host.close(conn, Close::new(Close::GOING_AWAY, "the server is stopping"));
+                host.give(&mut room, &mut effects, Input::Closed { conn });
+            }
+            if room.is_idle() {
+                return;
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use yonder_core::ConnId;
 use yonder_core::http::{Access, ApiError, Reply, Request as CoreRequest, Route, route};
 
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub(crate) frame_bytes: usize,
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) next_conn: AtomicU64,
+    /// One for each socket.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Serves until `stop`, then closes the listener and returns; open sockets go on.
@@ -147,7 +150,7 @@ where
         .max_frame_size(Some(app.frame_bytes))
         .max_message_size(Some(app.frame_bytes));
     let upgraded = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
+    app.tasks.spawn(async move {
         // The peer left before it had our answer.
         let Ok(upgraded) = upgraded.await else { return };
         match upgraded.downcast::<TokioIo<TcpStream>>() {

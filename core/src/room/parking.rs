@@ -1,0 +1,81 @@
+//! How a room gets over its own end: what it leaves beside each connection, and how it goes on from there.
+
+use super::{Owed, Room};
+use crate::effect::{Close, ConnId, Effects, Millis, To};
+use crate::session::{Parked, Session, Step1};
+use crate::wire;
+use bytes::Bytes;
+
+impl Room {
+    pub(super) fn resume(&mut self, now: Millis, conn: ConnId, parked: &[u8], effects: &mut Effects) {
+        let Ok(parked) = Parked::decode(parked) else {
+            effects.close(conn, Close::new(Close::INTERNAL, "the session could not be resumed"));
+            return;
+        };
+        let mut session = Session::new(parked.grant);
+        (session.introduced, session.refused) = (parked.introduced, parked.refused);
+        session.held_echoes = parked.echoes;
+        if !parked.unsettled {
+            session.step_1 = Step1::Answered;
+        }
+        self.add(conn, session);
+        let mut forgotten = false;
+        for (client, clock, state) in parked.clients {
+            forgotten |= state.is_none();
+            self.presence.restore(now, conn, client, clock, state, &self.config.limits);
+        }
+        if forgotten {
+            effects.send(To::Conn(conn), wire::query_awareness());
+        }
+        // Whether its last updates were stored is not known. Its answer to a step 1 has whatever was not.
+        if parked.unsettled {
+            self.owe(now, conn, 0, Owed::Question, effects);
+        }
+        if parked.unanswered {
+            // What it asked beyond is not known any more; everything covers it.
+            self.owe(now, conn, 0, Owed::Answer(Bytes::from_static(&[0])), effects);
+        }
+    }
+
+    /// Sessions whose updates were on their way, and are stored now, are parked as settled.
+    pub(super) fn settled(&mut self, before: u64) {
+        if self.config.parks {
+            let was_unsettled = |session: &Session| session.last_accepted > before;
+            let conns =
+                self.sessions.iter().filter(|(_, session)| was_unsettled(session)).map(|(conn, _)| *conn);
+            self.unparked.extend(conns);
+        }
+    }
+
+    pub(super) fn park(&mut self, effects: &mut Effects) {
+        if !self.config.parks {
+            self.unparked.clear();
+            return;
+        }
+        self.unparked.sort_unstable();
+        self.unparked.dedup();
+        for conn in core::mem::take(&mut self.unparked) {
+            let Some(session) = self.sessions.get(&conn) else { continue };
+            let owed =
+                || self.waiting.iter().filter(|waiting| waiting.conn == conn).map(|waiting| &waiting.what);
+            let echoes = owed().filter_map(|what| match what {
+                Owed::Echo(payload) => Some(payload),
+                Owed::Question | Owed::Answer(_) => None,
+            });
+            let parked = Parked {
+                grant: session.grant.clone(),
+                introduced: session.introduced,
+                refused: session.refused,
+                unsettled: session.last_accepted > self.document.stored() || !session.has_answered(),
+                unanswered: owed().any(|what| matches!(what, Owed::Answer(_))),
+                echoes: session.held_echoes.iter().chain(echoes).cloned().collect(),
+                clients: self
+                    .presence
+                    .of(conn)
+                    .map(|(client, clock, state)| (client, clock, state.cloned()))
+                    .collect(),
+            };
+            effects.park(conn, parked.encode());
+        }
+    }
+}
