@@ -31,13 +31,14 @@ for (const target of TARGETS) {
     run(probe)
   })
 
-  /** Two connections that were asked for what they have. */
+  /** Two connections that were asked for what they have, and answered: nothing. */
   const pair = probe => {
     for (const conn of [1, 2]) probe.open(conn)
     assert.deepEqual(probe.outputs(), [], 'the document is not loaded yet')
     probe.settle()
     const question = step1(EMPTY_STATE_VECTOR)
     assert.deepEqual(probe.outputs(), [{ to: 1, frame: question }, { to: 2, frame: question }])
+    for (const conn of [1, 2]) probe.frame(conn, step2([0, 0]))
   }
 
   scenario('an update is relayed and stored byte for byte, and answers a later question', probe => {
