@@ -29,6 +29,8 @@
 //!  frames, LogOps, parked state   └──────────────────────────────────────────────────────────────┘
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod auth;
 mod document;
 mod effect;

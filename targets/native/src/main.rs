@@ -4,6 +4,8 @@
 //! the log in SQLite ([`store`]), the page. What a message means, what a request is and who may do what is the
 //! core's.
 
+#![forbid(unsafe_code)]
+
 mod metrics;
 mod outbound;
 mod page;
