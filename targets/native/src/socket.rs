@@ -94,13 +94,22 @@ async fn exchange(
     }
     loop {
         tokio::select! {
-            reason = &mut *end => return End::Close(reason.unwrap_or_else(|_| room_failed())),
+            // Most often it is a frame to send that wakes us: then nothing else is asked.
+            biased;
             // Once the room lets go, `end` says why.
             Some(frame) = pending.next() => {
-                if let Err(end) = write(socket, pending, end, frame).await {
-                    return end;
+                match write(socket, pending, end, frame).await {
+                    Ok(Written::All) => {}
+                    // A busy room must not keep us from hearing what the peer says.
+                    Ok(Written::MoreWaits) => {
+                        if let Err(end) = read(socket, seat).await {
+                            return end;
+                        }
+                    }
+                    Err(end) => return end,
                 }
             }
+            reason = &mut *end => return End::Close(reason.unwrap_or_else(|_| room_failed())),
             // Asked of the stream and not of tungstenite, which clears its buffer for each try.
             readable = readable(socket) => {
                 silent = 0;
@@ -149,31 +158,38 @@ async fn read(socket: &mut Socket, seat: &Seat) -> Result<(), End> {
     Ok(())
 }
 
+/// How a write ended.
+enum Written {
+    All,
+    /// As much as goes at once; perhaps not all.
+    MoreWaits,
+}
+
 /// Writes a frame and those that wait behind it.
 async fn write(
     socket: &mut Socket,
     pending: &mut Pending,
     end: &mut oneshot::Receiver<Close>,
     first: Bytes,
-) -> Result<(), End> {
+) -> Result<Written, End> {
     let work = write_all(socket.get_mut(), pending, first);
     tokio::pin!(work);
     // Most peers take it at once: no timer is needed for them.
     match (&mut work).now_or_never() {
-        Some(Ok(())) => return Ok(()),
+        Some(Ok(written)) => return Ok(written),
         Some(Err(_)) => return Err(End::Gone),
         None => {}
     }
     let reason = tokio::select! {
         biased;
         result = timeout(WRITE_PATIENCE, &mut work) => {
-            return if matches!(result, Ok(Ok(()))) { Ok(()) } else { Err(End::Gone) };
+            return result.map_err(|_| End::Gone)?.map_err(|_| End::Gone);
         }
         reason = end => reason.unwrap_or_else(|_| room_failed()),
     };
     // The peer does not read, and the room has had enough of it. A close can be said between frames only.
     match timeout(CLOSE_PATIENCE, work).await {
-        Ok(Ok(())) => Err(End::Close(reason)),
+        Ok(Ok(_)) => Err(End::Close(reason)),
         Ok(Err(_)) | Err(_) => Err(End::Gone),
     }
 }
@@ -181,7 +197,7 @@ async fn write(
 /// Writes frames past tungstenite, whose write buffer would keep the size of the largest frame for as long as
 /// the connection lives, and copies each. A server's frames are not masked: a header, and the bytes that all
 /// readers share.
-async fn write_all(stream: &mut TcpStream, pending: &mut Pending, first: Bytes) -> io::Result<()> {
+async fn write_all(stream: &mut TcpStream, pending: &mut Pending, first: Bytes) -> io::Result<Written> {
     let mut small = Vec::with_capacity(first.len().min(SMALL) + HEADER_MAX);
     let mut next = Some(first);
     let mut written = 0;
@@ -199,7 +215,8 @@ async fn write_all(stream: &mut TcpStream, pending: &mut Pending, first: Bytes) 
             next = pending.next_now();
         }
     }
-    stream.write_all(&small).await
+    stream.write_all(&small).await?;
+    Ok(if written < WRITES { Written::All } else { Written::MoreWaits })
 }
 
 /// Bytes of the longest header of an unmasked frame.
