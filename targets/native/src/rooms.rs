@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yonder_core::auth::Grant;
@@ -21,6 +21,9 @@ use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Ro
 
 /// What waits for a room's task. A connection whose frame finds it full waits, and so does its client.
 const INBOX: usize = 1024;
+/// Kibibytes of large frames that wait for a room's task, and from how many bytes on a frame is one.
+const QUEUED_KIB: usize = 64 << 10;
+const LARGE: usize = 16 << 10;
 /// Inputs that a room takes before others get their turn.
 const TURN: usize = 128;
 
@@ -49,6 +52,7 @@ struct Entry {
     /// Connections of the room, those included that have not yet been announced to it: while there is one, the
     /// room does not end.
     seats: Arc<AtomicUsize>,
+    space: Arc<Semaphore>,
 }
 
 enum Event {
@@ -57,6 +61,8 @@ enum Event {
     Frame {
         conn: ConnId,
         bytes: Bytes,
+        /// What a large frame takes of [`QUEUED_KIB`].
+        space: Option<OwnedSemaphorePermit>,
     },
     Closed {
         conn: ConnId,
@@ -67,10 +73,11 @@ enum Event {
 /// a room has no more than three requests out at a time.
 type Stored = Box<(OpId, Result<LogReply, LogError>)>;
 
-/// A connection's place in a room. When it is dropped, the room is told.
+/// A connection's place in a room, until it leaves.
 pub(crate) struct Seat {
     conn: ConnId,
     entry: Entry,
+    left: bool,
 }
 
 impl Rooms {
@@ -102,7 +109,7 @@ impl Rooms {
         grant: Grant,
         outbound: Outbound,
     ) -> Result<Seat, ApiError> {
-        let seat = Seat { conn, entry: self.enter(doc)? };
+        let seat = Seat { conn, entry: self.enter(doc)?, left: false };
         let gone = |_| ApiError::internal("the document's room has failed");
         seat.entry.inbox.send(Event::Open(Box::new((conn, grant, outbound)))).await.map_err(gone)?;
         Ok(seat)
@@ -129,7 +136,8 @@ impl Rooms {
         }
         let (inbox, events) = mpsc::channel(INBOX);
         let number = self.0.next_room.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry { number, inbox, seats: Arc::new(AtomicUsize::new(1)) };
+        let space = Arc::new(Semaphore::new(QUEUED_KIB));
+        let entry = Entry { number, inbox, seats: Arc::new(AtomicUsize::new(1)), space };
         rooms.insert(doc.clone(), entry.clone());
         self.0.metrics.rooms.inc();
         let task = run(Arc::clone(&self.0), doc.clone(), entry.clone(), events);
@@ -148,18 +156,28 @@ impl Shared {
 impl Seat {
     /// Gives a frame to the room; false if the room is gone.
     pub(crate) async fn frame(&self, bytes: Bytes) -> bool {
-        self.entry.inbox.send(Event::Frame { conn: self.conn, bytes }).await.is_ok()
+        let mut space = None;
+        if bytes.len() > LARGE {
+            let kib = u32::try_from((bytes.len() >> 10).min(QUEUED_KIB)).unwrap_or(u32::MAX);
+            space = Arc::clone(&self.entry.space).acquire_many_owned(kib).await.ok();
+        }
+        self.entry.inbox.send(Event::Frame { conn: self.conn, bytes, space }).await.is_ok()
     }
 
     /// Tells the room that the connection is gone.
-    pub(crate) async fn leave(self) {
+    pub(crate) async fn leave(mut self) {
         // A room that is gone needs no word.
         let _ = self.entry.inbox.send(Event::Closed { conn: self.conn }).await;
+        self.left = true;
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        // A connection whose task failed takes its leave here, as far as that goes without waiting.
+        if !self.left {
+            let _ = self.entry.inbox.try_send(Event::Closed { conn: self.conn });
+        }
         self.entry.seats.fetch_sub(1, Ordering::Release);
     }
 }
@@ -277,7 +295,9 @@ impl NativeHost {
                 self.conns.insert(conn, outbound);
                 Input::Open { conn, grant }
             }
-            Event::Frame { conn, bytes } => {
+            Event::Frame { conn, bytes, space } => {
+                // It waits no longer.
+                drop(space);
                 self.metrics.frames_in.inc();
                 Input::Frame { conn, bytes }
             }
