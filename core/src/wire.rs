@@ -159,6 +159,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
+    #[inline]
     pub fn byte(&mut self) -> Result<u8, WireError> {
         let (&first, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -166,6 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `length` bytes.
+    #[inline]
     pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], WireError> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -173,19 +175,34 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned LEB128 integer of at most 53 bits.
+    #[inline]
     pub fn var_uint(&mut self) -> Result<u64, WireError> {
-        let mut value = 0_u64;
-        for shift in (0..56).step_by(7) {
+        // Most are one byte, and a document has hundreds of thousands.
+        match self.rest.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            Some(_) => self.long_var_uint(),
+            None => Err(WireError::Truncated),
+        }
+    }
+
+    fn long_var_uint(&mut self) -> Result<u64, WireError> {
+        let (mut value, mut shift) = (0_u64, 0);
+        while shift < 56 {
             let byte = self.byte()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return if value > MAX_INTEGER { Err(WireError::IntegerRange) } else { Ok(value) };
             }
+            shift += 7;
         }
         Err(WireError::IntegerRange)
     }
 
     /// A length and that many bytes.
+    #[inline]
     pub fn var_bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.var_uint()?).map_err(|_| WireError::Truncated)?;
         self.bytes(length)
