@@ -63,7 +63,7 @@ impl Replica {
         self.answers = Answers::default();
     }
 
-    /// How many bytes, and how many updates, wait to be merged at the next question.
+    /// How many updates, and how many bytes, wait to be merged at the next question.
     pub fn unmerged(&self) -> (usize, usize) {
         (self.tail.len(), self.tail_bytes)
     }

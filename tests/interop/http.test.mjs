@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { after, describe, test } from 'node:test'
 import { Host, needs } from './host.mjs'
-import { dial } from './raw.mjs'
+import * as Y from 'yjs'
+import { dial, isStep1 } from './raw.mjs'
 
 const host = await Host.up()
 after(() => host.down())
@@ -57,6 +58,23 @@ describe('http', { concurrency: 4 }, () => {
       assert.match(line, /^(# (HELP|TYPE|UNIT) \S+ .*|# EOF|[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? [-+0-9.eInfNa]+)$/)
     }
     assert.match(body, /^# TYPE /m)
+  })
+
+  test('/metrics counts what happens', needs('metrics'), async t => {
+    const count = async name => Number((await get('/metrics')).body.match(new RegExp(`^yonder_${name} (\\S+)$`, 'm'))[1])
+    const appends = await count('appends_total')
+    const raw = await dial(t, host, '/ws/counted')
+    await raw.got(isStep1, 'the server asks what we have')
+    const doc = new Y.Doc()
+    doc.getText('t').insert(0, 'x')
+    raw.step2(Y.encodeStateAsUpdate(doc))
+    await raw.stored()
+    assert.ok(await count('appends_total') > appends, 'an append')
+    assert.ok(await count('append_seconds_total') > 0, 'and its time')
+    assert.ok(await count('connections') >= 1, 'a connection')
+    raw.send('text')
+    await raw.untilClosed()
+    assert.ok(await count('closed_total{code="1003"}'.replace(/[{}]/g, '\\$&')) >= 1, 'a connection that we closed')
   })
 
   for (const [what, name] of Object.entries(BAD_NAMES)) {

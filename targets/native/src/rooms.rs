@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -225,9 +225,7 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
                     host.take(&mut room, &mut effects, event);
                 }
             }
-            () = shared.closing.cancelled(), if !closing => {
-                closing = true;
-            }
+            () = shared.closing.cancelled(), if !closing => {}
             () = timer => {}
             () = tokio::time::sleep(shared.linger), if empty && !closing => {
                 if room.is_idle() && retire(&shared, &host.doc, &entry.seats) {
@@ -235,7 +233,8 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
                 }
             }
         }
-        // Checked here, so that a flood of frames does not put it off.
+        // Both are asked here, so that a flood of frames does not put them off.
+        closing = shared.closing.is_cancelled();
         if room.poll_timeout().is_some_and(|(at, _)| at <= now()) {
             host.give(&mut room, &mut effects, Input::Tick);
         }
@@ -325,8 +324,16 @@ impl Host for NativeHost {
     }
 
     fn store(&mut self, op: OpId, request: LogOp) {
-        let replies = self.replies.clone();
-        let answer = move |reply| {
+        let (replies, metrics) = (self.replies.clone(), Arc::clone(&self.metrics));
+        let appends = matches!(request, LogOp::Append { .. });
+        let asked = Instant::now();
+        let answer = move |reply: Result<LogReply, LogError>| {
+            if reply.is_err() {
+                metrics.store_errors.inc();
+            } else if appends {
+                metrics.appends.inc();
+                metrics.append_seconds.inc_by(asked.elapsed().as_secs_f64());
+            }
             // A room that is gone wants no answer.
             let _ = replies.send(Box::new((op, reply)));
         };
@@ -344,9 +351,9 @@ impl Host for NativeHost {
                 }
             }
             To::Sockets { except } => {
-                self.metrics.frames_out.inc_by(self.conns.len() as u64);
-                for (conn, outbound) in &self.conns {
-                    if Some(*conn) != except && !outbound.push(frame.clone()) {
+                for (conn, outbound) in self.conns.iter().filter(|(conn, _)| Some(**conn) != except) {
+                    self.metrics.frames_out.inc();
+                    if !outbound.push(frame.clone()) {
                         self.slow.push(*conn);
                     }
                 }

@@ -93,24 +93,28 @@ async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         return ([(header::CONTENT_TYPE, kind)], app.metrics.encode()).into_response();
     }
-    match routed(&app, &request) {
-        Route::Reply(ready) => reply(ready),
-        Route::Socket { doc, grant } => match Arc::clone(&app.sockets).try_acquire_owned() {
-            Ok(permit) => {
-                let conn = ConnId(app.next_conn.fetch_add(1, Ordering::Relaxed));
-                let (rooms, queue_bytes) = (app.rooms.clone(), app.queue_bytes);
-                let metrics = Arc::clone(&app.metrics);
-                upgrade(&app, request, move |socket| async move {
-                    let _permit = permit;
-                    metrics.connections.inc();
-                    socket::serve(socket, rooms, doc, conn, grant, queue_bytes).await;
-                    metrics.connections.dec();
-                })
+    let route = match routed(&app, &request) {
+        Route::Reply(ready) => return reply(ready),
+        socket @ (Route::Socket { .. } | Route::RefusedSocket(_)) => socket,
+    };
+    // One that is refused takes a place as well, for as long as it takes to say so.
+    let Ok(place) = Arc::clone(&app.sockets).try_acquire_owned() else {
+        return reply(ApiError::overloaded("the server has too many connections").into());
+    };
+    let (path, state) = (path.to_owned(), Arc::clone(&app));
+    upgrade(&app, request, move |socket| async move {
+        let _place = place;
+        match route {
+            Route::Socket { doc, grant } => {
+                let conn = ConnId(state.next_conn.fetch_add(1, Ordering::Relaxed));
+                state.metrics.connections.inc();
+                socket::serve(socket, &state, &doc, conn, grant).await;
+                state.metrics.connections.dec();
             }
-            Err(_) => refuse(&app, request, ApiError::overloaded("the server has too many connections")),
-        },
-        Route::RefusedSocket(error) => refuse(&app, request, error),
-    }
+            Route::RefusedSocket(error) => socket::refuse(socket, path, &error, &state.metrics).await,
+            Route::Reply(_) => {}
+        }
+    })
 }
 
 fn routed(app: &App, request: &Request) -> Route {
@@ -122,13 +126,6 @@ fn routed(app: &App, request: &Request) -> Route {
         header: &header,
     };
     route(&app.access, &parts, now())
-}
-
-fn refuse(app: &App, request: Request, error: ApiError) -> Response {
-    let close = error.close();
-    app.metrics.closed(close.code);
-    tracing::info!(path = request.uri().path(), code = close.code, reason = close.reason, "refused");
-    upgrade(app, request, move |socket| async move { socket::refuse(socket, &error).await })
 }
 
 /// Accepts a WebSocket (RFC 6455, 4.2), and serves it once the handshake is done.

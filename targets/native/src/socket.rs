@@ -1,9 +1,12 @@
 //! One WebSocket: frames between its TCP connection and its room.
 
+use crate::metrics::Metrics;
 use crate::outbound::{Pending, queue};
-use crate::rooms::{Rooms, Seat};
+use crate::rooms::Seat;
+use crate::server::App;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -39,42 +42,44 @@ enum End {
     Gone,
     /// It has said goodbye.
     Left,
-    /// We end it, and say why.
-    Close(Close),
+    /// The room ended it, and has logged why.
+    Closed(Close),
+    /// It broke the protocol beneath the room's.
+    Fault(Close),
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(
-    mut socket: Socket,
-    rooms: Rooms,
-    doc: DocName,
-    conn: ConnId,
-    grant: Grant,
-    queue_bytes: usize,
-) {
-    let (outbound, mut pending, mut end) = queue(queue_bytes);
-    let seat = match rooms.join(&doc, conn, grant, outbound).await {
+pub(crate) async fn serve(mut socket: Socket, app: &App, doc: &DocName, conn: ConnId, grant: Grant) {
+    let (outbound, mut pending, mut end) = queue(app.queue_bytes);
+    let seat = match app.rooms.join(doc, conn, grant, outbound).await {
         Ok(seat) => seat,
-        Err(error) => return refuse(socket, &error).await,
+        Err(error) => return refuse(socket, doc, &error, &app.metrics).await,
     };
     let end = exchange(&mut socket, &seat, &mut pending, &mut end).await;
     seat.leave().await;
+    if let End::Fault(reason) = &end {
+        app.metrics.closed(reason.code);
+        tracing::info!(%doc, conn = conn.0, code = reason.code, reason = reason.reason, "closed");
+    }
     let goodbye = async {
         match end {
             End::Gone => Ok(()),
             // Its close frame is answered with one.
             End::Left => socket.flush().await,
-            End::Close(reason) => say_goodbye(&mut socket, &mut pending, &reason).await,
+            End::Closed(reason) | End::Fault(reason) => say_goodbye(&mut socket, &mut pending, &reason).await,
         }
     };
     let _ = timeout(CLOSE_PATIENCE, goodbye).await;
 }
 
 /// Says why a socket is not served.
-pub(crate) async fn refuse(mut socket: Socket, error: &ApiError) {
+pub(crate) async fn refuse(mut socket: Socket, what: impl Display, error: &ApiError, metrics: &Metrics) {
+    let reason = error.close();
+    metrics.closed(reason.code);
+    tracing::info!(%what, code = reason.code, reason = reason.reason, "refused");
     let goodbye = async {
         socket.send(Message::Binary(wire::refusal(&error.message))).await?;
-        close(&mut socket, &error.close()).await
+        close(&mut socket, &reason).await
     };
     let _ = timeout(CLOSE_PATIENCE, goodbye).await;
 }
@@ -109,7 +114,7 @@ async fn exchange(
                     Err(end) => return end,
                 }
             }
-            reason = &mut *end => return End::Close(reason.unwrap_or_else(|_| room_failed())),
+            reason = &mut *end => return End::Closed(reason.unwrap_or_else(|_| room_failed())),
             // Asked of the stream and not of tungstenite, which clears its buffer for each try.
             readable = readable(socket) => {
                 silent = 0;
@@ -143,7 +148,7 @@ async fn read(socket: &mut Socket, seat: &Seat) -> Result<(), End> {
         match receive(message)? {
             Received::Frame(frame) => {
                 if !seat.frame(frame).await {
-                    return Err(End::Close(room_failed()));
+                    return Err(End::Closed(room_failed()));
                 }
             }
             // The pong that tungstenite has put into its buffer must not wait there for a frame of ours.
@@ -189,7 +194,7 @@ async fn write(
     };
     // The peer does not read, and the room has had enough of it. A close can be said between frames only.
     match timeout(CLOSE_PATIENCE, work).await {
-        Ok(Ok(_)) => Err(End::Close(reason)),
+        Ok(Ok(_)) => Err(End::Closed(reason)),
         Ok(Err(_)) | Err(_) => Err(End::Gone),
     }
 }
@@ -251,7 +256,7 @@ fn receive(message: Option<Result<Message, Error>>) -> Result<Received, End> {
         Some(Ok(Message::Ping(_))) => Ok(Received::Ping),
         Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(Received::Nothing),
         Some(Ok(Message::Text(_))) => {
-            Err(End::Close(Close::new(Close::UNSUPPORTED, "frames are binary in this protocol")))
+            Err(End::Fault(Close::new(Close::UNSUPPORTED, "frames are binary in this protocol")))
         }
         Some(Ok(Message::Close(_))) => Err(End::Left),
         None => Err(End::Gone),
@@ -262,11 +267,11 @@ fn receive(message: Option<Result<Message, Error>>) -> Result<Received, End> {
 /// A peer that breaks the WebSocket protocol is told so; one whose connection broke cannot be told.
 fn failed(error: Error) -> End {
     match error {
-        Error::Capacity(_) => End::Close(Close::new(Close::TOO_BIG, "the frame exceeds its limit")),
+        Error::Capacity(_) => End::Fault(Close::new(Close::TOO_BIG, "the frame exceeds its limit")),
         // It vanished; browsers and processes that end do.
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
-        Error::Protocol(error) => End::Close(Close::new(PROTOCOL_ERROR, error.to_string())),
-        Error::Utf8(_) => End::Close(Close::new(Close::MALFORMED, "a text is not UTF-8")),
+        Error::Protocol(error) => End::Fault(Close::new(PROTOCOL_ERROR, error.to_string())),
+        Error::Utf8(_) => End::Fault(Close::new(Close::MALFORMED, "a text is not UTF-8")),
         Error::ConnectionClosed
         | Error::AlreadyClosed
         | Error::Io(_)

@@ -42,6 +42,8 @@ fn commit(db: &mut Connection, batch: Vec<Write>) {
         }
         // Nothing was stored. One by one, so that what is wrong with one write does not fail the others.
         Err(_) if batch.len() > 1 => batch.into_iter().for_each(|write| commit(db, vec![write])),
+        // If the commit itself failed, it may be there all the same. The room's retry then stores a second copy,
+        // which merging and compaction make one again.
         Err(error) => {
             tracing::error!(%error, "a write to the store failed");
             for write in batch {
