@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -268,10 +268,18 @@ async fn sleep_until(at: Option<Millis>) {
     }
 }
 
-/// The time.
-pub(crate) fn now() -> Millis {
+/// The time by the wall clock, for tokens that come in.
+pub(crate) fn wall_clock() -> Millis {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The time that rooms are told: the wall clock's at the start, and steady from there on. A wall clock that is
+/// set back must not put off what is due.
+fn now() -> Millis {
+    static START: LazyLock<(Instant, Millis)> = LazyLock::new(|| (Instant::now(), wall_clock()));
+    let (began, at) = *START;
+    at.after(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What a room's task does for its room.

@@ -1,7 +1,7 @@
 //! The HTTP server: it turns requests into the core's, and does what the core says they are.
 
 use crate::metrics::Metrics;
-use crate::rooms::{Rooms, now};
+use crate::rooms::{Rooms, wall_clock};
 use crate::socket::Socket;
 use crate::{page, socket};
 use axum::Router;
@@ -125,7 +125,7 @@ fn routed(app: &App, request: &Request) -> Route {
         query: request.uri().query().unwrap_or_default(),
         header: &header,
     };
-    route(&app.access, &parts, now())
+    route(&app.access, &parts, wall_clock())
 }
 
 /// Accepts a WebSocket (RFC 6455, 4.2), and serves it once the handshake is done.
