@@ -1,11 +1,12 @@
 //! Tokens: JSON Web Tokens (RFC 7519) signed with HMAC SHA-256, checked against a time that the host gives.
 //!
-//! Claims: `doc` (one document) or `prefix` (every document whose name begins with it; `""` for all), `perm`
-//! (`"read"` or `"write"`), `exp` (seconds since 1970, required), `nbf`, `sub` (the user). The header's `kid`
-//! names the key, so that keys can be rotated: the new key signs, the old one still verifies.
+//! Claims: `doc` (one document) or `prefix` (every document whose name begins with it; `""` for all), `service`
+//! (the namespace of these, `"default"` if it is not there), `perm` (`"read"`, `"write"` or `"admin"`), `exp`
+//! (seconds since 1970, required), `nbf`, `sub` (the user). The header's `kid` names the key, so that keys can be
+//! rotated: the new key signs, the old one still verifies.
 
 use crate::effect::Millis;
-use crate::name::DocName;
+use crate::name::{DEFAULT_SERVICE, DocName};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -16,13 +17,15 @@ use sha2::Sha256;
 const TOKEN_MAX: usize = 4096;
 
 /// What a connection may do with a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
     /// See the document and everyone's presence, and show its own.
     Read,
-    /// Also edit.
+    /// Also edit, and make documents and versions.
     Write,
+    /// Also list, copy and delete documents, and give out tokens for them.
+    Admin,
 }
 
 /// What an authorised connection may do, and until when.
@@ -36,7 +39,7 @@ pub struct Grant {
 
 impl Grant {
     /// What everyone may where there is no key.
-    pub const OPEN: Self = Self { permission: Permission::Write, expires: None };
+    pub const OPEN: Self = Self { permission: Permission::Admin, expires: None };
 }
 
 /// Which documents a token is for.
@@ -55,6 +58,9 @@ pub struct Claims {
     /// Which documents.
     #[serde(flatten)]
     pub scope: Scope,
+    /// Of which service; none for `default`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<String>,
     /// What may be done.
     pub perm: Permission,
     /// Seconds since 1970 from which on the token is void.
@@ -206,10 +212,29 @@ impl Keys {
             Scope::Doc(name) => name == doc.as_str(),
             Scope::Prefix(prefix) => doc.as_str().starts_with(prefix.as_str()),
         };
-        if !covers {
+        claims.grant(doc.service(), covers)
+    }
+
+    /// What the bearer of a token may do with every document whose name begins with `prefix`.
+    pub fn authorize_all(
+        &self,
+        token: Option<&str>,
+        service: &str,
+        prefix: &str,
+        now: Millis,
+    ) -> Result<Grant, AuthError> {
+        let claims = self.verify(token.ok_or(AuthError::Missing)?, now)?;
+        let covers = matches!(&claims.scope, Scope::Prefix(own) if prefix.starts_with(own.as_str()));
+        claims.grant(service, covers)
+    }
+}
+
+impl Claims {
+    fn grant(&self, service: &str, covers: bool) -> Result<Grant, AuthError> {
+        if !covers || self.service.as_deref().unwrap_or(DEFAULT_SERVICE) != service {
             return Err(AuthError::OtherDocument);
         }
-        Ok(Grant { permission: claims.perm, expires: Some(Millis(claims.exp.saturating_mul(1000))) })
+        Ok(Grant { permission: self.perm, expires: Some(Millis(self.exp.saturating_mul(1000))) })
     }
 }
 
@@ -220,7 +245,14 @@ mod tests {
     const NOW: Millis = Millis(1_800_000_000_000);
 
     fn claims(scope: Scope) -> Claims {
-        Claims { scope, perm: Permission::Write, exp: NOW.0 / 1000 + 60, nbf: None, sub: Some("ada".into()) }
+        Claims {
+            scope,
+            service: None,
+            perm: Permission::Write,
+            exp: NOW.0 / 1000 + 60,
+            nbf: None,
+            sub: Some("ada".into()),
+        }
     }
 
     fn doc(name: &str) -> DocName {
@@ -244,6 +276,20 @@ mod tests {
         let token = keys.mint(&claims(Scope::Prefix("team/".into())));
         assert!(keys.authorize(Some(&token), &doc("team/x"), NOW).is_ok());
         assert_eq!(keys.authorize(Some(&token), &doc("teams"), NOW), Err(AuthError::OtherDocument));
+        assert!(keys.authorize_all(Some(&token), "default", "team/a", NOW).is_ok());
+        assert_eq!(keys.authorize_all(Some(&token), "default", "te", NOW), Err(AuthError::OtherDocument));
+    }
+
+    #[test]
+    fn a_token_is_for_one_service() {
+        let keys = Keys::parse(["secret"]).unwrap();
+        let everywhere = claims(Scope::Prefix(String::new()));
+        let notes = Claims { service: Some("notes".into()), ..everywhere.clone() };
+        let in_notes = DocName::in_service("notes", "a").unwrap();
+        let (token, other) = (keys.mint(&notes), keys.mint(&everywhere));
+        assert!(keys.authorize(Some(&token), &in_notes, NOW).is_ok());
+        assert_eq!(keys.authorize(Some(&token), &doc("a"), NOW), Err(AuthError::OtherDocument));
+        assert_eq!(keys.authorize(Some(&other), &in_notes, NOW), Err(AuthError::OtherDocument));
     }
 
     #[test]

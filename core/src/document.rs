@@ -5,7 +5,7 @@
 
 use crate::effect::{Effects, Millis, OpId};
 use crate::limits::Limits;
-use crate::log::{Loaded, LogError, LogOp, LogReply, Tail};
+use crate::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail};
 use crate::replica::Replica;
 use crate::update::Summary;
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub(crate) struct Document {
     accepted: u64,
     stored: u64,
     tail: Option<Tail>,
+    /// A question for the tail alone.
+    peek: Option<Attempt>,
     compaction: Option<OpId>,
     compaction_rests_until: Millis,
 }
@@ -68,8 +70,10 @@ struct Attempt {
 /// What a reply of the store means for the room.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// More is stored or loaded than before.
+    /// More is known than before.
     Progress,
+    /// These are stored now, and where.
+    Stored(Vec<(Offset, Bytes)>),
     /// Nothing changed: a retry is due later, or the reply was for nobody.
     Nothing,
     /// The document cannot be loaded.
@@ -99,6 +103,33 @@ impl Document {
         self.tail.map_or(0, |tail| tail.document_bytes()) + self.unstored_bytes as u64
     }
 
+    /// How long the log is and whether the document is there, as far as that is known: [`Document::peek`].
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        self.tail.as_ref()
+    }
+
+    /// Asks for the tail, unless it is known or asked for.
+    pub(crate) fn peek(&mut self, now: Millis, effects: &mut Effects) {
+        let loading = matches!(self.state, State::Loading { .. });
+        if self.tail.is_none() && self.peek.is_none() && !loading {
+            let attempt = self.attempt(now);
+            effects.store(attempt.op, LogOp::Load { since: Offset::END });
+            self.peek = Some(attempt);
+        }
+    }
+
+    /// The document was made or deleted: what was known of it before, or was about to be stored, is void.
+    pub(crate) fn begin_anew(&mut self, tail: Tail) {
+        self.tail = Some(tail);
+        (self.state, self.peek, self.compaction) = (State::Cold, None, None);
+        if tail.life == Life::Deleted {
+            self.accepted -= self.queued.len() as u64;
+            self.unstored_bytes -= self.queued.iter().map(Bytes::len).sum::<usize>();
+            self.queued.clear();
+            self.held_until = None;
+        }
+    }
+
     /// Whether a loaded replica is known to have every struct of an update.
     pub(crate) fn has(&self, update: &Summary) -> bool {
         match &self.state {
@@ -112,6 +143,7 @@ impl Document {
         self.in_flight.is_none()
             && self.queued.is_empty()
             && self.compaction.is_none()
+            && self.peek.is_none()
             && !matches!(self.state, State::Loading { .. })
     }
 
@@ -148,7 +180,7 @@ impl Document {
     pub(crate) fn replica(&mut self, now: Millis, effects: &mut Effects) -> Option<&mut Replica> {
         if matches!(self.state, State::Cold) {
             let attempt = self.attempt(now);
-            effects.store(attempt.op, LogOp::Load);
+            effects.store(attempt.op, LogOp::Load { since: Offset::START });
             self.state = State::Loading { attempt, meanwhile: Vec::new() };
         }
         match &mut self.state {
@@ -171,7 +203,7 @@ impl Document {
         if self.compaction == Some(op) {
             self.compaction = None;
             match reply {
-                Ok(LogReply::Compacted(tail)) => {
+                Ok(LogReply::Compacted(tail)) if tail.life == Life::Live => {
                     self.tail = Some(tail);
                     // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
                     // it again costs less than every further merge.
@@ -179,7 +211,7 @@ impl Document {
                         self.state = State::Cold;
                     }
                 }
-                Ok(LogReply::Loaded(_) | LogReply::Appended(_)) | Err(_) => {
+                Ok(_) | Err(_) => {
                     self.compaction_rests_until = now.after(COMPACTION_REST);
                 }
             }
@@ -188,10 +220,24 @@ impl Document {
         if self.in_flight.as_ref().is_some_and(|append| append.attempt.op == op) {
             return self.on_append(now, reply, limits);
         }
+        if let Some(mut peek) = self.peek.take_if(|peek| peek.op == op) {
+            return match reply {
+                Ok(LogReply::Loaded(loaded)) => {
+                    self.learn(loaded.tail);
+                    Outcome::Progress
+                }
+                Ok(_) => Outcome::LoadFailed(LogError::Corrupt),
+                Err(error) if peek.put_off(now, error, limits) => {
+                    self.peek = Some(peek);
+                    Outcome::Nothing
+                }
+                Err(error) => Outcome::LoadFailed(error),
+            };
+        }
         match &mut self.state {
             State::Loading { attempt, .. } if attempt.op == op => match reply {
                 Ok(LogReply::Loaded(loaded)) => self.on_loaded(now, loaded),
-                Ok(LogReply::Appended(_) | LogReply::Compacted(_)) => self.load_failed(LogError::Corrupt),
+                Ok(_) => self.load_failed(LogError::Corrupt),
                 Err(error) if attempt.put_off(now, error, limits) => Outcome::Nothing,
                 Err(error) => self.load_failed(error),
             },
@@ -199,15 +245,23 @@ impl Document {
         }
     }
 
-    /// Starts a compaction if the tail is long enough.
+    /// Starts a compaction if the tail is long enough; `idle` tells that nobody has been here for a while.
     pub(crate) fn compact_if_due(&mut self, now: Millis, idle: bool, limits: &Limits, effects: &mut Effects) {
         let Some(tail) = self.tail else { return };
-        let rests = now < self.compaction_rests_until;
+        let rests = now < self.compaction_rests_until || tail.life != Life::Live;
         if self.compaction.is_none() && !rests && limits.compaction.is_due(&tail, idle) {
             let op = self.op();
             self.compaction = Some(op);
             effects.store(op, LogOp::Compact { upto: tail.end });
         }
+    }
+
+    /// When what nobody uses is compacted, if it was left alone at `since`; none if there is nothing to compact.
+    pub(crate) fn compacts_at(&self, since: Millis, limits: &Limits) -> Option<Millis> {
+        let due =
+            self.tail.is_some_and(|tail| tail.life == Life::Live && limits.compaction.is_due(&tail, true));
+        let at = since.after(limits.compaction.idle_after).max(self.compaction_rests_until);
+        (due && self.compaction.is_none()).then_some(at)
     }
 
     /// Repeats what is due, and lets go of a replica that nobody asked for.
@@ -217,10 +271,15 @@ impl Document {
         {
             effects.store(append.attempt.op, LogOp::Append { updates: append.updates.clone() });
         }
+        if let Some(peek) = &mut self.peek
+            && peek.is_due(now)
+        {
+            effects.store(peek.op, LogOp::Load { since: Offset::END });
+        }
         match &mut self.state {
             State::Loading { attempt, .. } => {
                 if attempt.is_due(now) {
-                    effects.store(attempt.op, LogOp::Load);
+                    effects.store(attempt.op, LogOp::Load { since: Offset::START });
                 }
             }
             State::Warm { used, .. } if now.since(*used) >= limits.replica_idle => self.state = State::Cold,
@@ -236,11 +295,13 @@ impl Document {
             State::Warm { used, .. } => (None, Some(used.after(limits.replica_idle))),
             State::Cold => (None, None),
         };
+        let peek = self.peek.as_ref().and_then(|peek| peek.retry_at);
         let held = if self.in_flight.is_none() { self.held_until } else { None };
         [
             (held, "commit"),
             (append, "retry an append"),
             (load, "retry a load"),
+            (peek, "retry a load"),
             (release, "release the replica"),
         ]
         .into_iter()
@@ -252,13 +313,14 @@ impl Document {
         let Some(mut append) = self.in_flight.take() else { return Outcome::Nothing };
         let error = match reply {
             Ok(LogReply::Appended(tail)) => {
-                self.tail = Some(tail);
+                self.learn(tail);
                 self.stored += append.updates.len() as u64;
                 self.unstored_bytes -= append.updates.iter().map(Bytes::len).sum::<usize>();
-                self.absorb(append.updates);
-                return Outcome::Progress;
+                self.absorb(append.updates.clone());
+                let first = tail.end.number() + 1 - append.updates.len() as u64;
+                return Outcome::Stored((first..).map(Offset::new).zip(append.updates).collect());
             }
-            Ok(LogReply::Loaded(_) | LogReply::Compacted(_)) => LogError::Corrupt,
+            Ok(_) => LogError::Corrupt,
             Err(error) if append.attempt.put_off(now, error, limits) => {
                 self.in_flight = Some(append);
                 return Outcome::Nothing;
@@ -274,16 +336,21 @@ impl Document {
     }
 
     fn on_loaded(&mut self, now: Millis, loaded: Loaded) -> Outcome {
-        let mut replica = Box::new(Replica::new(loaded.snapshot, loaded.updates));
+        let updates = loaded.updates.into_iter().map(|(_, update)| update).collect();
+        let mut replica = Box::new(Replica::new(loaded.snapshot, updates));
         if let State::Loading { meanwhile, .. } = core::mem::take(&mut self.state) {
             meanwhile.into_iter().for_each(|update| replica.append(update));
         }
-        // A load that was overtaken by an append tells an older length.
-        if self.tail.is_none_or(|known| known.end <= loaded.tail.end) {
-            self.tail = Some(loaded.tail);
-        }
+        self.learn(loaded.tail);
         self.state = State::Warm { replica, used: now };
         Outcome::Progress
+    }
+
+    /// Takes a tail, unless it was overtaken by an append.
+    fn learn(&mut self, tail: Tail) {
+        if self.tail.is_none_or(|known| known.end <= tail.end) {
+            self.tail = Some(tail);
+        }
     }
 
     fn load_failed(&mut self, error: LogError) -> Outcome {
@@ -309,7 +376,8 @@ impl Document {
         Attempt { op: self.op(), since: now, failures: 0, retry_at: None }
     }
 
-    fn op(&mut self) -> OpId {
+    /// The next number of a request to the store.
+    pub(crate) fn op(&mut self) -> OpId {
         self.next_op += 1;
         OpId(self.next_op)
     }

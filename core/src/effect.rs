@@ -1,7 +1,10 @@
 //! What goes into the machine and what comes out of it: plain data, in one ordered list.
 
 use crate::auth::Grant;
+use crate::http::Reply;
 use crate::log::{LogError, LogOp, LogReply};
+use crate::name::DocName;
+use crate::request::DocRequest;
 use bytes::Bytes;
 
 /// Milliseconds since the Unix epoch, as the host's clock has it. The core never reads a clock.
@@ -20,7 +23,7 @@ impl Millis {
     }
 }
 
-/// A connection of one room. The host gives the number; it is not used again while the room lives.
+/// A connection of one room, or an HTTP request to it. The host gives the number; it is not used again while the room lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
@@ -52,7 +55,16 @@ pub enum Input<'a> {
         /// The frame, owned: an edit is stored and relayed as these very bytes, without a copy.
         bytes: Bytes,
     },
-    /// A connection is gone, whoever ended it.
+    /// An HTTP request came in, routed and authorised. It is answered by one [`Effect::Reply`].
+    Request {
+        /// Its number.
+        conn: ConnId,
+        /// What it asks.
+        request: DocRequest,
+        /// When its token ends, and it must too.
+        expires: Option<Millis>,
+    },
+    /// A connection is gone, whoever ended it; or a request whose client left.
     Closed {
         /// Which.
         conn: ConnId,
@@ -93,7 +105,24 @@ pub enum Effect {
         /// At most [`crate::session::PARKED_MAX`] bytes.
         state: Bytes,
     },
-    /// End a connection. [`Input::Closed`] is not needed afterwards, and does no harm.
+    /// Answer a request. If the reply streams, more of its body follows as [`Effect::Send`], until
+    /// [`Effect::Close`]; else this is all.
+    Reply {
+        /// Which request.
+        conn: ConnId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Another document's room answers this request: hand it over.
+    Forward {
+        /// Which request.
+        conn: ConnId,
+        /// The other document.
+        doc: DocName,
+        /// What to ask there.
+        request: Box<DocRequest>,
+    },
+    /// End a connection or a reply that streams. [`Input::Closed`] is not needed afterwards, and does no harm.
     Close {
         /// Which.
         conn: ConnId,
@@ -107,7 +136,7 @@ pub enum Effect {
 pub enum To {
     /// One connection.
     Conn(ConnId),
-    /// Every open connection, but for one.
+    /// Every open WebSocket, but for one.
     Sockets {
         /// Who is left out.
         except: Option<ConnId>,
@@ -124,6 +153,8 @@ pub struct Close {
 }
 
 impl Close {
+    /// All is said: an event stream that has reached its deadline.
+    pub const NORMAL: u16 = 1000;
     /// Going away: the server stops; come back.
     pub const GOING_AWAY: u16 = 1001;
     /// A kind of frame or message that this server does not take.
@@ -142,6 +173,8 @@ impl Close {
     pub const UNAUTHORIZED: u16 = 4401;
     /// A token for something else.
     pub const FORBIDDEN: u16 = 4403;
+    /// The document was deleted.
+    pub const NOT_FOUND: u16 = 4404;
 
     /// A reason, cut at what a close frame can carry.
     pub fn new(code: u16, reason: impl Into<String>) -> Self {
@@ -179,6 +212,14 @@ impl Effects {
 
     pub(crate) fn close(&mut self, conn: ConnId, reason: Close) {
         self.list.push(Effect::Close { conn, reason });
+    }
+
+    pub(crate) fn reply(&mut self, conn: ConnId, reply: impl Into<Reply>) {
+        self.list.push(Effect::Reply { conn, reply: reply.into() });
+    }
+
+    pub(crate) fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest) {
+        self.list.push(Effect::Forward { conn, doc, request: Box::new(request) });
     }
 
     pub(crate) fn store(&mut self, op: OpId, request: LogOp) {

@@ -6,7 +6,10 @@
 //! its way go together in the next.
 
 use crate::effect::{Close, ConnId, Effect, Effects, Input, Millis, OpId, To};
+use crate::http::Reply;
 use crate::log::LogOp;
+use crate::name::DocName;
+use crate::request::DocRequest;
 use crate::room::Room;
 use bytes::Bytes;
 
@@ -20,7 +23,11 @@ pub trait Host {
     fn send(&mut self, to: To, frame: Bytes);
     /// Keeps a session's parked form beside its connection. Only asked of hosts whose rooms park.
     fn park(&mut self, conn: ConnId, state: Bytes);
-    /// Ends a connection.
+    /// Answers an HTTP request, see [`Effect::Reply`].
+    fn reply(&mut self, conn: ConnId, reply: Reply);
+    /// Hands an HTTP request over to another document's room.
+    fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest);
+    /// Ends a connection, or a reply that streams.
     fn close(&mut self, conn: ConnId, reason: Close);
 }
 
@@ -32,6 +39,8 @@ pub fn drive<H: Host>(host: &mut H, room: &mut Room, effects: &mut Effects, inpu
             Effect::Store { op, request } => host.store(op, request),
             Effect::Send { to, frame } => host.send(to, frame),
             Effect::Park { conn, state } => host.park(conn, state),
+            Effect::Reply { conn, reply } => host.reply(conn, reply),
+            Effect::Forward { conn, doc, request } => host.forward(conn, doc, *request),
             Effect::Close { conn, reason } => host.close(conn, reason),
         }
     }

@@ -41,6 +41,7 @@ pub mod log;
 mod name;
 mod presence;
 pub mod replica;
+pub mod request;
 mod room;
 pub mod session;
 pub mod update;

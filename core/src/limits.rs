@@ -20,12 +20,36 @@ pub struct Limits {
     pub awareness_states: usize,
     /// Clients whose awareness state one connection may show: browser tabs share theirs over one connection.
     pub awareness_per_connection: usize,
+    /// Clients whose awareness state came by HTTP requests, which belong to no connection.
+    pub awareness_over_requests: usize,
+    /// Presence streams of one document, beside the one that WebSocket clients share.
+    pub presence_streams: usize,
+    /// Milliseconds that such a stream is kept after its last use.
+    pub presence_stream_kept: u64,
     /// Bytes of one awareness state (JSON). Above it the sender is closed with 1009.
     pub awareness_bytes: usize,
     /// Milliseconds until a state that was not renewed is removed: the clients' own rule, they renew every 15 s.
     pub awareness_timeout: u64,
     /// Questions (state vectors and echoes) of one connection that wait for the store. One more closes it.
     pub waiting: usize,
+    /// Requests of one document that may be held at once (long-polls and event streams). One more gets 429.
+    pub held: usize,
+    /// Milliseconds that a long-poll is held at most; the actual deadline is up to 15 % earlier, so that readers
+    /// do not all come back at once. Below what proxies wait for an answer (30 s on several platforms).
+    pub long_poll: u64,
+    /// Milliseconds after which an event stream ends, likewise.
+    pub event_stream: u64,
+    /// Milliseconds between two signs of life on a silent event stream.
+    pub keep_alive: u64,
+    /// Bytes of stored updates that a document with readers over HTTP keeps at hand, so that they need not be
+    /// loaded for each; and how many.
+    pub recent_bytes: usize,
+    /// See [`Limits::recent_bytes`].
+    pub recent_updates: usize,
+    /// Named versions of one document.
+    pub versions: usize,
+    /// Bytes of a document up to which it is shown as JSON or brought back to a version: both build it whole.
+    pub view_bytes: u64,
     /// Milliseconds within which accepted updates are stored while nobody waits for it; 0 for at once. A commit
     /// costs a host more than a relay. An acknowledgement, an answer to a state vector, and the last connection
     /// that leaves do not wait for it.
@@ -46,8 +70,11 @@ pub struct Compaction {
     /// Bytes in the tail. Where the snapshot is larger, half of that counts instead, so that the work of
     /// compacting stays proportional to what was written.
     pub bytes: u64,
-    /// Updates in the tail when the last connection leaves: the next one to come should find a snapshot.
+    /// Updates in the tail of a document that nobody reads or edits for a while: the next one to come should find
+    /// a snapshot.
     pub idle_updates: u64,
+    /// Milliseconds that such a while takes.
+    pub idle_after: u64,
 }
 
 impl Default for Limits {
@@ -60,13 +87,24 @@ impl Default for Limits {
             unstored_bytes: 64 << 20,
             awareness_states: 10_000,
             awareness_per_connection: 256,
+            awareness_over_requests: 1_000,
+            presence_streams: 16,
+            presence_stream_kept: 3_600_000,
             awareness_bytes: 64 << 10,
             awareness_timeout: 30_000,
             waiting: 64,
+            held: 10_000,
+            long_poll: 25_000,
+            event_stream: 60_000,
+            keep_alive: 15_000,
+            recent_bytes: 1 << 20,
+            recent_updates: 1_024,
+            versions: 100,
+            view_bytes: 16 << 20,
             commit_interval: 0,
             store_patience: 10_000,
             replica_idle: 15_000,
-            compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8 },
+            compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8, idle_after: 2_000 },
         }
     }
 }

@@ -5,7 +5,18 @@ pub const NAME_MAX: usize = 255;
 /// Bytes of a name's key form. Keys are at most 255 bytes on every host, and updates add to the name.
 pub const KEY_MAX: usize = 200;
 
-/// The name of a document: any UTF-8 without control characters, segments divided by slashes.
+/// The service whose documents the WebSocket route and y-sweet's API serve.
+pub(crate) const DEFAULT_SERVICE: &str = "default";
+/// Bytes of a service's name.
+const SERVICE_MAX: usize = 64;
+/// Stands around the service in the internal form of a name; no part of a name has it.
+const MARK: char = '\u{1f}';
+
+/// The name of a document: a path (any UTF-8 without control characters, segments divided by slashes) within a
+/// service (`[A-Za-z0-9_-]`), which is a namespace.
+///
+/// Internally it is one text: the path itself for the service `default`, else the service between two U+001F and
+/// the path. So names of a service lie together, and those of `default` behind all others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocName(String);
 
@@ -22,6 +33,8 @@ pub enum NameError {
     Control,
     /// A percent sign without two hexadecimal digits, or bytes that are not UTF-8.
     Encoding,
+    /// A service that is empty, too long, or has other characters than `[A-Za-z0-9_-]`.
+    Service,
 }
 
 impl core::fmt::Display for NameError {
@@ -34,6 +47,9 @@ impl core::fmt::Display for NameError {
             Self::DotSegment => f.write_str("the document's name has a segment '.' or '..'"),
             Self::Control => f.write_str("the document's name has a control character"),
             Self::Encoding => f.write_str("the document's name is not percent-encoded UTF-8"),
+            Self::Service => {
+                write!(f, "a service's name is 1 to {SERVICE_MAX} characters of A-Z, a-z, 0-9, '_' and '-'")
+            }
         }
     }
 }
@@ -67,9 +83,42 @@ impl DocName {
         Self::new(String::from_utf8(decoded).map_err(|_| NameError::Encoding)?)
     }
 
-    /// The name as users write it.
+    /// A name in a service.
+    pub fn in_service(service: &str, path: &str) -> Result<Self, NameError> {
+        check_service(service)?;
+        let path = Self::from_path(path)?;
+        if service == DEFAULT_SERVICE {
+            return Ok(path);
+        }
+        let name = Self(format!("{MARK}{service}{MARK}{}", path.0));
+        if name.to_key().len() > KEY_MAX { Err(NameError::TooLong) } else { Ok(name) }
+    }
+
+    /// The service.
+    pub fn service(&self) -> &str {
+        self.split().map_or(DEFAULT_SERVICE, |(service, _)| service)
+    }
+
+    /// The path as users write it, without the service.
     pub fn as_str(&self) -> &str {
+        self.split().map_or(&self.0, |(_, path)| path)
+    }
+
+    /// Service and path in one text: what a store sorts by.
+    pub fn internal(&self) -> &str {
         &self.0
+    }
+
+    /// Reads [`DocName::internal`].
+    pub fn from_internal(name: &str) -> Result<Self, NameError> {
+        let Some((service, path)) = split(name) else { return Self::new(name) };
+        check_service(service)?;
+        Self::new(path)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    fn split(&self) -> Option<(&str, &str)> {
+        split(&self.0)
     }
 
     /// The name in the letters that every host's keys may have, `[a-z0-9_-]`. `[a-z0-9-]` stand for
@@ -98,15 +147,40 @@ impl DocName {
                 bytes.extend_from_slice(&unbase32(run)?);
             }
         }
-        let name = Self::new(String::from_utf8(bytes).ok()?).ok()?;
+        let name = Self::from_internal(&String::from_utf8(bytes).ok()?).ok()?;
         (name.to_key() == key).then_some(name)
     }
 }
 
 impl core::fmt::Display for DocName {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.0)
+        match self.split() {
+            None => f.write_str(&self.0),
+            Some((service, path)) => write!(f, "{service}: {path}"),
+        }
     }
+}
+
+/// What the internal names of a service's documents begin with, and a text behind which all of them lie.
+pub(crate) fn range_of(service: &str) -> Result<(String, String), NameError> {
+    check_service(service)?;
+    Ok(if service == DEFAULT_SERVICE {
+        // A path has no control characters, and a service nothing above 'z'.
+        (String::new(), format!("{MARK}\u{7f}"))
+    } else {
+        let prefix = format!("{MARK}{service}{MARK}");
+        (prefix.clone(), prefix)
+    })
+}
+
+fn check_service(service: &str) -> Result<(), NameError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let fits = !service.is_empty() && service.len() <= SERVICE_MAX && service.bytes().all(plain);
+    if fits { Ok(()) } else { Err(NameError::Service) }
+}
+
+fn split(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(MARK)?.split_once(MARK)
 }
 
 /// Decodes `%xx`; none where a percent sign is not followed by two hexadecimal digits.
@@ -168,6 +242,21 @@ mod tests {
             let key = parsed.to_key();
             assert!(key.bytes().all(|b| is_plain(b) || b == b'_'), "{key}");
             assert_eq!(DocName::from_key(&key), Some(parsed), "{key}");
+        }
+    }
+
+    #[test]
+    fn services_are_namespaces() {
+        let notes = DocName::in_service("notes", "a%2Fb/c").unwrap();
+        assert_eq!((notes.service(), notes.as_str()), ("notes", "a/b/c"));
+        assert_eq!(DocName::from_key(&notes.to_key()), Some(notes.clone()));
+        assert_eq!(DocName::from_internal(notes.internal()), Ok(notes.clone()));
+        let plain = DocName::in_service("default", "a/b/c").unwrap();
+        assert_eq!((plain.service(), &plain), ("default", &DocName::new("a/b/c").unwrap()));
+        assert!(notes < plain && notes.internal() > range_of("notes").unwrap().1.as_str());
+        assert!(notes.internal() < range_of("default").unwrap().1.as_str());
+        for service in ["", "a b", "ä", "\u{1f}", &"a".repeat(65)] {
+            assert_eq!(DocName::in_service(service, "a"), Err(NameError::Service), "{service}");
         }
     }
 

@@ -11,6 +11,9 @@
 //!   connection was found dead. When that one closes, the new one is told of the removal first: a client whose
 //!   state it is announces it anew with a higher clock, as y-protocols has it, and nobody else notices.
 //! - A client that comes back after its removal is told of it likewise.
+//! - A state that came by an HTTP request belongs to no connection: it goes when it is not renewed.
+//!
+//! Readers over HTTP ask for what changed since a version: the last value of each client, not every value.
 
 use crate::effect::{ConnId, Millis};
 use crate::limits::Limits;
@@ -23,6 +26,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Presence {
     clients: BTreeMap<u64, Client>,
+    /// Counts the changes that everyone is told of.
+    version: u64,
     /// No state is due for removal before this. It may be early, never late.
     next_expiry: Option<Millis>,
 }
@@ -35,6 +40,8 @@ struct Client {
     /// Another connection that introduced itself with this very state: perhaps the same client, come back.
     claimed_by: Option<ConnId>,
     seen: Millis,
+    /// The version with which it last changed.
+    changed: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,18 +121,19 @@ enum Verdict {
 }
 
 impl Presence {
-    /// Takes what is new in an update that `conn` sent.
+    /// Takes what is new in an update that `conn` sent; none for an HTTP request.
     ///
     /// `introduces` tells that this connection announced nothing before.
     pub(crate) fn apply(
         &mut self,
         now: Millis,
-        conn: ConnId,
+        conn: Option<ConnId>,
         introduces: bool,
         update: &Bytes,
         limits: &Limits,
     ) -> Result<Applied, PresenceError> {
         let entries = read_entries(update, limits)?;
+        self.version += 1;
         let mut taken = Writer::default();
         let mut gone = Writer::default();
         for entry in &entries {
@@ -138,7 +146,7 @@ impl Presence {
                 }
                 Verdict::Claim => {
                     if let Some(known) = self.clients.get_mut(&entry.client) {
-                        known.claimed_by = Some(conn);
+                        known.claimed_by = conn;
                     }
                     taken.push(entry.client, entry.clock, entry.state.map(str::as_bytes));
                 }
@@ -148,6 +156,9 @@ impl Presence {
                 }
                 Verdict::Ignore => {}
             }
+        }
+        if taken.count == 0 {
+            self.version -= 1;
         }
         let relay = if taken.count == entries.len() as u64 && taken.count > 0 {
             Some(update.clone())
@@ -166,6 +177,24 @@ impl Presence {
             }
         }
         all.finish()
+    }
+
+    /// The version that readers have when they were told of everything.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What changed since a version, removals included, as one awareness update; none if nothing did.
+    pub(crate) fn since(&self, version: u64) -> Option<Bytes> {
+        let mut changes = Writer::default();
+        for (client, known) in self.clients.iter().filter(|(_, known)| known.changed > version) {
+            match &known.state {
+                State::Shown(state) => changes.push(*client, known.clock, Some(state)),
+                State::Removed => changes.push(*client, known.clock, None),
+                State::Forgotten => {}
+            }
+        }
+        changes.finish()
     }
 
     /// Removes what belongs to a connection that closed.
@@ -235,7 +264,10 @@ impl Presence {
             return;
         }
         let state = state.map_or(State::Forgotten, State::Shown);
-        self.clients.insert(client, Client { clock, state, owner: Some(conn), claimed_by: None, seen: now });
+        self.version += 1;
+        let owner = Some(conn);
+        let changed = self.version;
+        self.clients.insert(client, Client { clock, state, owner, claimed_by: None, seen: now, changed });
         self.expect_expiry(now.after(limits.awareness_timeout));
     }
 
@@ -243,7 +275,7 @@ impl Presence {
     fn judge(
         &self,
         entry: &Entry<'_>,
-        conn: ConnId,
+        conn: Option<ConnId>,
         introduces: bool,
         alone: bool,
         limits: &Limits,
@@ -271,37 +303,52 @@ impl Presence {
     }
 
     /// Whether one more client may be shown, and shown by this connection.
-    fn has_room(&self, conn: ConnId, limits: &Limits) -> bool {
+    fn has_room(&self, conn: Option<ConnId>, limits: &Limits) -> bool {
         let (mut shown, mut owned) = (0, 0);
         for known in self.clients.values() {
             shown += usize::from(known.state != State::Removed);
-            owned += usize::from(known.owner == Some(conn));
+            owned += usize::from(known.state != State::Removed && known.owner == conn);
         }
-        shown < limits.awareness_states && owned < limits.awareness_per_connection
+        let own =
+            if conn.is_some() { limits.awareness_per_connection } else { limits.awareness_over_requests };
+        shown < limits.awareness_states && owned < own
     }
 
-    fn put(&mut self, now: Millis, entry: &Entry<'_>, conn: ConnId, state: Option<Bytes>, limits: &Limits) {
+    fn put(
+        &mut self,
+        now: Millis,
+        entry: &Entry<'_>,
+        conn: Option<ConnId>,
+        state: Option<Bytes>,
+        limits: &Limits,
+    ) {
         // A state that fills a gap after a restart stays its owner's, whoever knew it.
         let owner = match self.clients.get(&entry.client) {
             Some(known) if known.state == State::Forgotten && known.clock == entry.clock => known.owner,
-            Some(_) | None => Some(conn),
+            Some(_) | None => conn,
         };
         // A slice would keep the whole frame alive for as long as the state is shown.
         let state = state.map_or(State::Removed, |json| State::Shown(Bytes::copy_from_slice(&json)));
-        self.clients
-            .insert(entry.client, Client { clock: entry.clock, state, owner, claimed_by: None, seen: now });
+        let changed = self.version;
+        self.clients.insert(
+            entry.client,
+            Client { clock: entry.clock, state, owner, claimed_by: None, seen: now, changed },
+        );
         self.expect_expiry(now.after(limits.awareness_timeout));
     }
 
     fn remove(&mut self, now: Millis, limits: &Limits, gone: impl Fn(&Client) -> bool) -> Option<Bytes> {
         let mut removals = Writer::default();
+        let changed = self.version + 1;
         for (client, known) in &mut self.clients {
             if known.state != State::Removed && gone(known) {
                 removals.push(*client, known.clock, None);
                 (known.state, known.owner, known.seen) = (State::Removed, None, now);
+                known.changed = changed;
             }
         }
         if removals.count > 0 {
+            self.version = changed;
             self.expect_expiry(now.after(limits.awareness_timeout));
         }
         // Connections that come and go must not fill the memory with what they leave.

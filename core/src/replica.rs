@@ -187,3 +187,12 @@ fn merge_once(parts: &[Bytes]) -> Result<Bytes, UpdateError> {
 fn guard<T>(work: impl FnOnce() -> Result<T, UpdateError>) -> Result<T, UpdateError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(UpdateError::Library))
 }
+
+/// TEMPORARY until the real ones are here.
+pub fn to_json(_update: &[u8]) -> Result<String, UpdateError> {
+    Err(UpdateError::Library)
+}
+/// TEMPORARY.
+pub fn revert(_current: &[u8], _version: &[u8], _client: u64) -> Result<Option<Bytes>, UpdateError> {
+    Err(UpdateError::Library)
+}

@@ -11,17 +11,24 @@
 //!   accepted before the question. Relaying is earlier: the sender still holds what was not acknowledged.
 
 mod parking;
+mod readers;
+mod requests;
 
 use crate::auth::Grant;
 use crate::document::{Document, Outcome};
-use crate::effect::{Close, ConnId, Effects, Input, Millis, To};
+use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
+use crate::http::{ApiError, Reply};
 use crate::limits::Limits;
+use crate::log::{Life, LogError, LogReply};
 use crate::presence::{Presence, PresenceError};
 use crate::replica;
+use crate::request::DocRequest;
 use crate::session::{Session, Step1};
 use crate::update;
 use crate::wire::{self, Message, Messages, WireError};
 use bytes::Bytes;
+use readers::Readers;
+use requests::{Asked, Stream, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -49,6 +56,17 @@ pub struct Room {
     next_grant_end: Option<Millis>,
     /// Sessions whose parked form may have changed.
     unparked: Vec<ConnId>,
+    readers: Readers,
+    /// Presence streams of HTTP clients, beside the one that they share with the sessions.
+    streams: BTreeMap<String, Stream>,
+    /// When the room was made.
+    born: Millis,
+    /// Requests that wait to learn whether the document is there.
+    asking: Vec<(ConnId, DocRequest, Option<Millis>)>,
+    /// Requests to the store on behalf of single HTTP requests.
+    asked: BTreeMap<OpId, (ConnId, Asked)>,
+    /// Since when nobody is here.
+    alone_since: Option<Millis>,
 }
 
 /// Something that is owed to a connection once the store has what it covers.
@@ -68,6 +86,10 @@ enum Owed {
     Answer(Bytes),
     /// y-sweet's 102.
     Echo(Bytes),
+    /// The answer to an HTTP request, with the log's end.
+    Reply(Reply),
+    /// The answer to an HTTP request for which the whole document is needed.
+    View(View),
 }
 
 impl Room {
@@ -81,53 +103,132 @@ impl Room {
             waiting: Vec::new(),
             next_grant_end: None,
             unparked: Vec::new(),
+            readers: Readers::default(),
+            streams: BTreeMap::new(),
+            born: Millis(0),
+            asking: Vec::new(),
+            asked: BTreeMap::new(),
+            alone_since: None,
         }
     }
 
     /// Takes one input, and appends to `effects` what the host has to do for it, in order.
     pub fn handle(&mut self, now: Millis, input: Input<'_>, effects: &mut Effects) {
+        if self.born == Millis(0) {
+            self.born = now;
+        }
         match input {
             Input::Open { conn, grant } => self.open(now, conn, grant, effects),
             Input::Resume { conn, parked } => self.resume(now, conn, parked, effects),
             Input::Frame { conn, bytes } => self.frame(now, conn, &bytes, effects),
+            Input::Request { conn, request, expires } => self.request(now, conn, request, expires, effects),
             Input::Closed { conn } => self.forget(now, conn, effects),
             Input::Stored { op, reply } => {
-                let before = self.document.stored();
-                match self.document.on_reply(now, op, reply, &self.config.limits) {
-                    Outcome::Progress => self.settled(before),
-                    Outcome::Nothing => {}
-                    Outcome::LoadFailed(error) => self.close_who_waits(now, &error.to_string(), effects),
-                    Outcome::AppendFailed(error) => self.close_all(now, &error.to_string(), effects),
+                if let Some(reply) = self.on_asked(now, op, reply, effects) {
+                    self.stored(now, op, reply, effects);
                 }
+                self.settle_asking(now, effects);
             }
             Input::Tick => self.tick(now, effects),
         }
-        let stored = self.document.stored();
-        let urgent = self.sessions.is_empty() || self.waiting.iter().any(|waiting| waiting.after > stored);
-        self.document.flush(now, urgent, &self.config.limits, effects);
         self.answer(now, effects);
-        self.document.compact_if_due(now, self.sessions.is_empty(), &self.config.limits, effects);
+        self.serve_readers(now, effects);
+        let stored = self.document.stored();
+        let urgent = self.sessions.is_empty()
+            || !self.readers.is_empty()
+            || self.waiting.iter().any(|waiting| waiting.after > stored);
+        self.document.flush(now, urgent, &self.config.limits, effects);
+        self.be_alone(now, effects);
         self.park(effects);
+    }
+
+    fn stored(&mut self, now: Millis, op: OpId, reply: Result<LogReply, LogError>, effects: &mut Effects) {
+        // Readers have their own loads.
+        let reply = match reply {
+            Ok(LogReply::Loaded(loaded)) if self.readers.awaits(op) => {
+                self.with_readers(now, |readers, now| readers.loaded(op, Ok(loaded), now, effects));
+                return;
+            }
+            Err(error) if self.readers.awaits(op) => {
+                self.with_readers(now, |readers, now| readers.loaded(op, Err(error.into()), now, effects));
+                return;
+            }
+            other => other,
+        };
+        let before = self.document.stored();
+        match self.document.on_reply(now, op, reply, &self.config.limits) {
+            Outcome::Progress => {
+                // Its sockets came before that was known.
+                if self.document.tail().is_some_and(|tail| tail.life == Life::Deleted) {
+                    self.close_all(now, Close::NOT_FOUND, "the document was deleted", effects);
+                }
+            }
+            Outcome::Stored(updates) => {
+                self.settled(before);
+                self.readers.stored(&updates, &self.config.limits);
+            }
+            Outcome::Nothing => {}
+            Outcome::LoadFailed(error) => self.load_failed(now, error, effects),
+            Outcome::AppendFailed(error) => {
+                let stored = self.document.stored();
+                self.refuse_waiting(&error.into(), effects, |waiting| waiting.after > stored);
+                let code = if error == LogError::Deleted { Close::NOT_FOUND } else { Close::INTERNAL };
+                self.close_all(now, code, &error.to_string(), effects);
+            }
+        }
+    }
+
+    /// Notes whether anyone is here, and lets what nobody needs come to rest.
+    fn be_alone(&mut self, now: Millis, effects: &mut Effects) {
+        if self.connections() > 0 {
+            self.alone_since = None;
+        } else {
+            self.alone_since.get_or_insert(now);
+        }
+        let idle_after = self.config.limits.compaction.idle_after;
+        let idle = self.alone_since.is_some_and(|since| now.since(since) >= idle_after);
+        if idle {
+            self.readers.rest();
+        }
+        self.document.compact_if_due(now, idle, &self.config.limits, effects);
     }
 
     /// When the room wants an [`Input::Tick`], and why. To be asked after every input.
     pub fn poll_timeout(&self) -> Option<(Millis, &'static str)> {
         let presence = self.presence.next_expiry().map(|at| (at, "expire presence"));
+        let streams = self.streams.values().map(|stream| self.stream_tick(stream)).min();
         let grant = self.next_grant_end.map(|at| (at, "end a grant"));
-        [presence, grant, self.document.next_tick(&self.config.limits)].into_iter().flatten().min()
+        let readers = self.readers.next_tick().map(|at| (at, "end a read"));
+        let idle = self.alone_since.and_then(|since| self.document.compacts_at(since, &self.config.limits));
+        let idle = idle.map(|at| (at, "compact"));
+        let document = self.document.next_tick(&self.config.limits);
+        let streams = streams.map(|at| (at, "expire presence"));
+        [presence, streams, grant, readers, idle, document].into_iter().flatten().min()
+    }
+
+    fn stream_tick(&self, stream: &Stream) -> Millis {
+        let over = stream.used.after(self.config.limits.presence_stream_kept);
+        stream.presence.next_expiry().map_or(over, |at| at.min(over))
     }
 
     /// Whether the room can be dropped without anyone having to be asked anything again.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.document.is_settled()
+        self.waiting.is_empty()
+            && self.asking.is_empty()
+            && self.asked.is_empty()
+            && self.document.is_settled()
     }
 
-    /// How many connections are open.
+    /// How many connections are open, and how many requests are not answered.
     pub fn connections(&self) -> usize {
-        self.sessions.len()
+        self.sessions.len() + self.readers.len() + self.asking.len() + self.asked.len() + self.waiting.len()
     }
 
     fn open(&mut self, now: Millis, conn: ConnId, grant: Grant, effects: &mut Effects) {
+        if self.document.tail().is_some_and(|tail| tail.life == Life::Deleted) {
+            effects.close(conn, Close::new(Close::NOT_FOUND, "the document was deleted"));
+            return;
+        }
         if self.sessions.len() >= self.config.limits.connections {
             effects.close(conn, Close::new(Close::TRY_AGAIN, "the document has too many connections"));
             return;
@@ -238,13 +339,11 @@ impl Room {
         if replica::validate(update).map_err(malformed)?.is_empty() {
             return Ok(());
         }
-        if self.document.bytes() + update.len() as u64 > limits.document_bytes {
-            return Err(Close::new(Close::TOO_BIG, "the document has reached its limit"));
-        }
-        if self.document.unstored_bytes() + update.len() > limits.unstored_bytes {
-            return Err(Close::new(Close::TRY_AGAIN, "the store is too slow for these edits"));
+        if let Some(reason) = self.refuses(update.len()) {
+            return Err(reason);
         }
         self.document.accept(frame.slice_ref(update));
+        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         session.last_accepted = self.document.accepted();
         self.unparked.push(conn);
         if self.sessions.len() > 1 {
@@ -253,6 +352,18 @@ impl Room {
             effects.send(To::Sockets { except: Some(conn) }, relayed);
         }
         Ok(())
+    }
+
+    /// Why so many bytes of updates are too many; none if they are not.
+    fn refuses(&self, bytes: usize) -> Option<Close> {
+        let limits = &self.config.limits;
+        if self.document.bytes() + bytes as u64 > limits.document_bytes {
+            return Some(Close::new(Close::TOO_BIG, "the document has reached its limit"));
+        }
+        if self.document.unstored_bytes() + bytes > limits.unstored_bytes {
+            return Some(Close::new(Close::TRY_AGAIN, "the store is too slow for these edits"));
+        }
+        None
     }
 
     fn awareness(
@@ -266,8 +377,10 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         let introduces = !core::mem::replace(&mut session.introduced, true);
         let update = frame.slice_ref(states);
-        let applied =
-            self.presence.apply(now, conn, introduces, &update, &self.config.limits).map_err(|error| {
+        let applied = self
+            .presence
+            .apply(now, Some(conn), introduces, &update, &self.config.limits)
+            .map_err(|error| {
                 let code = match error {
                     PresenceError::TooBig => Close::TOO_BIG,
                     PresenceError::Wire(_) | PresenceError::Json => Close::MALFORMED,
@@ -278,6 +391,7 @@ impl Room {
             self.unparked.push(conn);
         }
         if let Some(relay) = applied.relay {
+            self.readers.stale = true;
             // To its sender as well: clients drop a connection on which they hear nothing.
             let frame = whole(frame, &relay).unwrap_or_else(|| wire::awareness(&relay));
             effects.send(To::Sockets { except: None }, frame);
@@ -335,26 +449,41 @@ impl Room {
         }
         let stored = self.document.stored();
         let mut failed = Vec::new();
+        let mut shown = Vec::new();
         for waiting in core::mem::take(&mut self.waiting) {
-            let frame = match &waiting.what {
-                _ if waiting.after > stored => None,
-                Owed::Echo(payload) => Some(Ok(wire::echo(payload))),
-                Owed::Question => self
-                    .document
-                    .replica(now, effects)
-                    .map(|replica| replica.state_vector().map(|own| wire::step_1(&own))),
-                Owed::Answer(state_vector) => self
-                    .document
-                    .replica(now, effects)
-                    .map(|replica| replica.diff(state_vector).map(|update| wire::step_2(&update))),
+            let ready = waiting.after <= stored;
+            let replica = match &waiting.what {
+                Owed::Question | Owed::Answer(_) | Owed::View(_) if ready => {
+                    self.document.replica(now, effects)
+                }
+                _ => None,
             };
-            match frame {
-                None => {
+            let frame = match (&waiting.what, replica) {
+                (Owed::Echo(payload), _) if ready => Ok(wire::echo(payload)),
+                (Owed::Question, Some(replica)) => replica.state_vector().map(|own| wire::step_1(&own)),
+                (Owed::Answer(vector), Some(replica)) => {
+                    replica.diff(vector).map(|update| wire::step_2(&update))
+                }
+                (Owed::View(_), Some(replica)) => match replica.diff(&[0]) {
+                    Ok(state) => {
+                        shown.push((waiting, state));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                (Owed::Reply(reply), _) if ready => {
+                    let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+                    effects.reply(waiting.conn, reply.clone().with("stream-next-offset", end.to_string()));
+                    continue;
+                }
+                _ => {
                     self.waiting.push(waiting);
                     continue;
                 }
-                Some(Ok(frame)) => effects.send(To::Conn(waiting.conn), frame),
-                Some(Err(error)) => failed.push((waiting.conn, error)),
+            };
+            match frame {
+                Ok(frame) => effects.send(To::Conn(waiting.conn), frame),
+                Err(error) => failed.push((waiting.conn, error)),
             }
             if let Some(session) = self.sessions.get_mut(&waiting.conn) {
                 session.waiting -= 1;
@@ -365,16 +494,33 @@ impl Room {
             }
         }
         for (conn, error) in failed {
-            let reason = Close::new(Close::INTERNAL, format!("the document cannot be read: {error}"));
-            self.close(now, conn, reason, effects);
+            let reason = format!("the document cannot be read: {error}");
+            if self.sessions.contains_key(&conn) {
+                self.close(now, conn, Close::new(Close::INTERNAL, reason), effects);
+            } else {
+                effects.reply(conn, ApiError::internal(reason));
+            }
+        }
+        for (waiting, state) in shown {
+            if let Owed::View(view) = waiting.what {
+                self.show(now, waiting.conn, view, state, effects);
+            }
         }
     }
 
     fn tick(&mut self, now: Millis, effects: &mut Effects) {
         let limits = Arc::clone(&self.config.limits);
         if let Some(removals) = self.presence.expire(now, &limits) {
-            effects.send(To::Sockets { except: None }, wire::awareness(&removals));
+            self.readers.stale = true;
+            if !self.sessions.is_empty() {
+                effects.send(To::Sockets { except: None }, wire::awareness(&removals));
+            }
         }
+        self.streams.retain(|_, stream| now.since(stream.used) < limits.presence_stream_kept);
+        for stream in self.streams.values_mut() {
+            self.readers.stale |= stream.presence.expire(now, &limits).is_some();
+        }
+        self.with_readers(now, |readers, now| readers.tick(now, &limits, effects));
         if self.next_grant_end.is_some_and(|at| at <= now) {
             let expires = |session: &Session| session.grant.expires;
             let over: Vec<_> = self
@@ -391,21 +537,26 @@ impl Room {
         self.document.tick(now, &limits, effects);
     }
 
-    fn close_who_waits(&mut self, now: Millis, why: &str, effects: &mut Effects) {
+    /// The document cannot be loaded: whoever waits for that is sent away.
+    fn load_failed(&mut self, now: Millis, error: LogError, effects: &mut Effects) {
+        for (conn, ..) in core::mem::take(&mut self.asking) {
+            effects.reply(conn, ApiError::from(error));
+        }
+        self.refuse_waiting(&error.into(), effects, |waiting| matches!(waiting.what, Owed::View(_)));
         let conns: BTreeSet<_> = self
             .waiting
             .iter()
-            .filter(|waiting| !matches!(waiting.what, Owed::Echo(_)))
+            .filter(|waiting| matches!(waiting.what, Owed::Question | Owed::Answer(_)))
             .map(|waiting| waiting.conn)
             .collect();
         for conn in conns {
-            self.close(now, conn, Close::new(Close::INTERNAL, why), effects);
+            self.close(now, conn, Close::new(Close::INTERNAL, error.to_string()), effects);
         }
     }
 
-    fn close_all(&mut self, now: Millis, why: &str, effects: &mut Effects) {
+    fn close_all(&mut self, now: Millis, code: u16, why: &str, effects: &mut Effects) {
         for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
-            self.close(now, conn, Close::new(Close::INTERNAL, why), effects);
+            self.close(now, conn, Close::new(code, why), effects);
         }
     }
 
@@ -416,6 +567,10 @@ impl Room {
 
     fn forget(&mut self, now: Millis, conn: ConnId, effects: &mut Effects) {
         if self.sessions.remove(&conn).is_none() {
+            // A request whose client left. What it wrote is stored all the same.
+            self.readers.remove(conn);
+            self.asking.retain(|(asking, ..)| *asking != conn);
+            self.waiting.retain(|waiting| waiting.conn != conn);
             return;
         }
         self.waiting.retain(|waiting| waiting.conn != conn);
@@ -423,6 +578,7 @@ impl Room {
         for (claimant, removal) in left.questions {
             effects.send(To::Conn(claimant), wire::awareness(&removal));
         }
+        self.readers.stale |= left.relay.is_some();
         if let Some(removals) = left.relay
             && !self.sessions.is_empty()
         {

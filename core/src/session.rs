@@ -80,7 +80,7 @@ impl Session {
     }
 
     pub(crate) fn may_write(&self) -> bool {
-        self.grant.permission == Permission::Write
+        self.grant.permission >= Permission::Write
     }
 }
 
@@ -89,7 +89,7 @@ impl Parked {
     /// when the session is resumed; echoes that do not fit are lost, upon which their client reconnects.
     pub(crate) fn encode(&self) -> Bytes {
         let flags = [
-            (WRITES, self.grant.permission == Permission::Write),
+            (WRITES, self.grant.permission >= Permission::Write),
             (INTRODUCED, self.introduced),
             (REFUSED, self.refused),
             (UNSETTLED, self.unsettled),

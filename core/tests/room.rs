@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use yonder_core::auth::{Grant, Permission};
 use yonder_core::limits::Limits;
-use yonder_core::log::{Loaded, LogError, LogOp, LogReply, Offset, Tail};
+use yonder_core::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail};
 use yonder_core::{Close, ConnId, Effect, Effects, Input, Millis, OpId, Room, RoomConfig, To, wire};
 
 const A: ConnId = ConnId(1);
@@ -66,24 +66,25 @@ fn insert(client: u8, text: &str) -> Bytes {
 
 fn appended(number: u64) -> LogReply {
     LogReply::Appended(Tail {
+        life: Life::Live,
         end: Offset::new(number),
         updates: number,
         bytes: 9 * number,
-        snapshot_bytes: 0,
+        ..Tail::default()
     })
 }
 
 fn store_op(effects: &[Effect]) -> Option<(OpId, LogOp)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Store { op, request } => Some((*op, request.clone())),
-        Effect::Send { .. } | Effect::Park { .. } | Effect::Close { .. } => None,
+        _ => None,
     })
 }
 
 fn sent(effects: &[Effect]) -> Vec<(To, Bytes)> {
     let sent = effects.iter().filter_map(|effect| match effect {
         Effect::Send { to, frame } => Some((*to, frame.clone())),
-        Effect::Store { .. } | Effect::Park { .. } | Effect::Close { .. } => None,
+        _ => None,
     });
     sent.collect()
 }
@@ -91,7 +92,7 @@ fn sent(effects: &[Effect]) -> Vec<(To, Bytes)> {
 fn closed(effects: &[Effect]) -> Vec<(ConnId, u16)> {
     let closed = effects.iter().filter_map(|effect| match effect {
         Effect::Close { conn, reason } => Some((*conn, reason.code)),
-        Effect::Store { .. } | Effect::Park { .. } | Effect::Send { .. } => None,
+        _ => None,
     });
     closed.collect()
 }
@@ -99,7 +100,7 @@ fn closed(effects: &[Effect]) -> Vec<(ConnId, u16)> {
 fn parked(effects: &[Effect], of: ConnId) -> Option<Bytes> {
     effects.iter().rev().find_map(|effect| match effect {
         Effect::Park { conn, state } if *conn == of => Some(state.clone()),
-        Effect::Park { .. } | Effect::Store { .. } | Effect::Close { .. } | Effect::Send { .. } => None,
+        _ => None,
     })
 }
 
@@ -339,7 +340,7 @@ fn a_grant_ends_its_connection_when_it_expires() {
 fn a_long_tail_is_compacted_and_a_failed_compaction_rests() {
     let mut table = Table::synced();
     let (op, _) = store_op(&table.frame(A, wire::update(&insert(5, "a")))).unwrap();
-    let tail = Tail { end: Offset::new(30), updates: 30, bytes: 300, snapshot_bytes: 0 };
+    let tail = Tail { life: Life::Live, end: Offset::new(30), updates: 30, bytes: 300, ..Tail::default() };
     let (op, request) = store_op(&table.stored(op, LogReply::Appended(tail))).unwrap();
     assert_eq!(request, LogOp::Compact { upto: Offset::new(30) });
     assert!(!table.room.is_idle());
@@ -356,5 +357,5 @@ fn a_replica_that_nobody_asks_for_is_let_go() {
     table.now = at;
     table.give(Input::Tick);
     let (_, request) = store_op(&table.frame(A, wire::step_1(&[0]))).unwrap();
-    assert_eq!(request, LogOp::Load);
+    assert_eq!(request, LogOp::Load { since: Offset::START });
 }

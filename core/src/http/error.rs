@@ -2,6 +2,7 @@
 
 use crate::auth::AuthError;
 use crate::effect::Close;
+use crate::log::LogError;
 use crate::name::NameError;
 
 /// An answer that refuses: JSON `{"error":{"code","message"}}` with a status, or a close frame on a socket.
@@ -39,6 +40,64 @@ impl ApiError {
         Self { status: 426, code: "UPGRADE_REQUIRED", message: message.into() }
     }
 
+    /// There is no such document, or no more.
+    pub fn no_document() -> Self {
+        let message = "there is no such document; PUT it, or POST /doc/new, to make it";
+        Self { status: 404, code: "DOCUMENT_NOT_FOUND", message: message.into() }
+    }
+
+    /// The snapshot was replaced by a newer one, or never was.
+    pub fn no_snapshot() -> Self {
+        let message = "there is no such snapshot (any more): ask with ?offset=snapshot again";
+        Self { status: 404, code: "SNAPSHOT_NOT_FOUND", message: message.into() }
+    }
+
+    /// The document has no such presence stream.
+    pub fn no_stream() -> Self {
+        let message = "the document has no such awareness stream; PUT it, or POST to it, to make it";
+        Self { status: 404, code: "STREAM_NOT_FOUND", message: message.into() }
+    }
+
+    /// The document has no such version.
+    pub fn no_version() -> Self {
+        let message = "the document has no such version";
+        Self { status: 404, code: "VERSION_NOT_FOUND", message: message.into() }
+    }
+
+    /// A document cannot be made because it is there.
+    pub fn document_exists() -> Self {
+        Self { status: 409, code: "DOCUMENT_EXISTS", message: "there is a document of that name".into() }
+    }
+
+    /// The document has all the versions that it may.
+    pub fn too_many_versions(most: usize) -> Self {
+        let message = format!("the document has {most} versions and may not have more; delete one");
+        Self { status: 409, code: "TOO_MANY_VERSIONS", message }
+    }
+
+    /// The token does not allow it.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self { status: 403, code: "FORBIDDEN", message: message.into() }
+    }
+
+    /// Something in the request, or what it would lead to, exceeds its limit.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self { status: 413, code: "PAYLOAD_TOO_LARGE", message: message.into() }
+    }
+
+    /// A body is longer than [`super::Route::Body`] says.
+    pub fn body_too_long(limit: usize) -> Self {
+        match limit {
+            0 => Self::invalid("this request takes no body"),
+            _ => Self::too_large(format!("the body is longer than {limit} bytes")),
+        }
+    }
+
+    /// The document has all the held requests that it may.
+    pub fn rate_limited(message: impl Into<String>) -> Self {
+        Self { status: 429, code: "RATE_LIMITED", message: message.into() }
+    }
+
     /// The server holds all that it may.
     pub fn overloaded(message: impl Into<String>) -> Self {
         Self { status: 503, code: "OVERLOADED", message: message.into() }
@@ -51,7 +110,7 @@ impl ApiError {
 
     /// A page of another site asked an open server on the user's machine.
     pub fn foreign_origin() -> Self {
-        let message = "without a key this server answers pages of this machine only";
+        let message = "without a key this server answers programs and pages of this machine only";
         Self { status: 403, code: "FORBIDDEN_ORIGIN", message: message.into() }
     }
 
@@ -66,7 +125,8 @@ impl ApiError {
             400 => Close::BAD_REQUEST,
             401 => Close::UNAUTHORIZED,
             403 => Close::FORBIDDEN,
-            503 => Close::TRY_AGAIN,
+            404 => Close::NOT_FOUND,
+            429 | 503 => Close::TRY_AGAIN,
             _ => Close::INTERNAL,
         };
         Close::new(code, self.message.clone())
@@ -85,6 +145,18 @@ impl From<AuthError> for ApiError {
             | AuthError::NotYetValid => (401, "UNAUTHORIZED"),
         };
         Self { status, code, message: error.to_string() }
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Deleted => Self::no_document(),
+            LogError::Unavailable => {
+                Self { status: 503, code: "STORE_UNAVAILABLE", message: error.to_string() }
+            }
+            LogError::Refused | LogError::Corrupt => Self::internal(error.to_string()),
+        }
     }
 }
 

@@ -1,15 +1,43 @@
 //! Routing, authorisation and errors, once for all hosts.
 //!
 //! A target turns its host's request into a [`Request`] without reading the path itself, and does what the
-//! [`Route`] says. What only one host has (a page, metrics) it serves beside this.
+//! [`Route`] says. What only one host has (a page, metrics) it serves beside this. The API is described for users in
+//! `openapi.json`, served at `/openapi.json`; a test compares it with the [table](table) of what is routed.
 
 mod error;
+pub(crate) mod frames;
+mod query;
+mod reply;
+pub(crate) mod streams;
+pub(crate) mod sweet;
+pub mod table;
 
 pub use error::ApiError;
+pub use reply::{COMMON_HEADERS, Reply};
 
-use crate::auth::{Grant, Keys};
+use crate::auth::{Grant, Keys, Permission};
 use crate::effect::Millis;
-use crate::name::{DocName, percent_decode};
+use crate::limits::Limits;
+use crate::log::{CatalogOp, Listed};
+use crate::name::DocName;
+use crate::request::{DocRequest, VersionOp};
+use bytes::Bytes;
+use query::Query;
+pub(crate) use query::percent_encode;
+use std::sync::Arc;
+use streams::What;
+use table::{Found, Op};
+
+/// How the HTTP side of a server is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who may do what.
+    pub access: Access,
+    /// Where clients reach the server, `https://sync.example`; none if that is where each request was sent to.
+    pub public_url: Option<String>,
+    /// What it may take.
+    pub limits: Arc<Limits>,
+}
 
 /// Who may do what without a token.
 #[derive(Debug, Clone)]
@@ -17,7 +45,8 @@ pub enum Access {
     /// Nobody anything: every request needs a token of one of these keys.
     Keys(Keys),
     /// Everybody everything: the server can only be reached from its own machine. Pages of other sites, which
-    /// a browser on that machine would let through, are refused by their origin.
+    /// a browser on that machine would let through, are refused by their origin and by the name that they call
+    /// this server (a name of theirs may lead here).
     OpenOnLoopback,
     /// Everybody everything.
     Open,
@@ -31,12 +60,16 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// Without the question mark.
     pub query: &'a str,
-    /// A header's value by its name in lower case; none if it is not there or not text.
+    /// A header's value by its name in lower case; none if it is not there or not text. `host` is there in HTTP/2
+    /// as well (`:authority`).
     pub header: &'a dyn Fn(&'static str) -> Option<&'a str>,
+    /// Whether it came by TLS.
+    pub secure: bool,
+    /// A random number, a new one for each request.
+    pub random: &'a dyn Fn() -> u128,
 }
 
 /// What a request is.
-#[derive(Debug)]
 pub enum Route {
     /// A reply that is ready.
     Reply(Reply),
@@ -50,104 +83,243 @@ pub enum Route {
     /// A WebSocket that is accepted only to say why it is not: a browser shows its page no HTTP status. To be
     /// sent a refusal ([`crate::wire::refusal`]) and closed ([`ApiError::close`]).
     RefusedSocket(ApiError),
+    /// Something for a document's room ([`crate::Input::Request`]).
+    Document {
+        /// Which document.
+        doc: DocName,
+        /// What is asked.
+        request: DocRequest,
+        /// When the token ends.
+        expires: Option<Millis>,
+    },
+    /// Something for the whole store; its answer goes to `then`.
+    Catalog {
+        /// What to ask.
+        op: CatalogOp,
+        /// Makes the reply.
+        then: Box<dyn FnOnce(Vec<Listed>) -> Reply + Send>,
+    },
+    /// What it is depends on its body, which is to be read now.
+    Body {
+        /// Bytes that it may have; a longer one is [`ApiError::body_too_long`].
+        limit: usize,
+        /// Tells what it is. Never another `Body`.
+        then: Box<dyn FnOnce(Bytes) -> Route + Send>,
+    },
 }
 
-/// A whole answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// The HTTP status.
-    pub status: u16,
-    /// Header names and values.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body.
-    pub body: String,
-}
-
-impl Reply {
-    /// A JSON answer.
-    pub fn json(status: u16, body: String) -> Self {
-        let headers =
-            vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
-        Self { status, headers, body }
+impl From<Result<Route, ApiError>> for Route {
+    fn from(result: Result<Route, ApiError>) -> Self {
+        result.unwrap_or_else(|error| Self::Reply(error.into()))
     }
 }
 
-impl From<ApiError> for Reply {
-    fn from(error: ApiError) -> Self {
-        let mut reply = Self::json(error.status, error.body());
-        match error.status {
-            401 => reply.headers.push(("www-authenticate", "Bearer".to_owned())),
-            405 => reply.headers.push(("allow", error.message.replace("this path takes ", ""))),
-            426 => reply.headers.push(("upgrade", "websocket".to_owned())),
+/// Tells what a request is. [`table::ROUTES`] has them all.
+pub fn route(config: &Arc<Config>, request: &Request<'_>, now: Millis) -> Route {
+    let Found { op, id, rest, methods } = table::find(request.method, request.path);
+    let Some(op) = op else {
+        return Route::Reply(match (methods.as_str(), request.method) {
+            ("", _) => ApiError::not_found().into(),
+            (_, "OPTIONS") => match check_origin(&config.access, request) {
+                Ok(()) => Reply::options(&methods),
+                Err(error) => error.into(),
+            },
+            _ => ApiError::method_not_allowed(&methods).into(),
+        });
+    };
+    let context = Context { config, request, now };
+    match op {
+        Op::Socket => context.socket(DocName::from_path(id).map_err(ApiError::from)),
+        Op::SweetSocket => context.socket(match (DocName::from_path(id), DocName::from_path(rest)) {
+            (Ok(doc), Ok(again)) if doc == again => Ok(doc),
+            (Ok(_), Ok(_)) => Err(ApiError::invalid("the two ids in the path differ")),
+            (Err(error), _) | (_, Err(error)) => Err(error.into()),
+        }),
+        Op::Stream => context.stream(id, rest).into(),
+        _ => context.plain(op, id, rest).into(),
+    }
+}
+
+/// A request on its way through.
+struct Context<'a, 'r> {
+    config: &'a Arc<Config>,
+    request: &'a Request<'r>,
+    now: Millis,
+}
+
+impl Context<'_, '_> {
+    fn socket(&self, doc: Result<DocName, ApiError>) -> Route {
+        let socket = doc.and_then(|doc| self.authorize(&doc).map(|grant| (doc, grant)));
+        let upgrade = (self.request.header)("upgrade");
+        let upgrades = upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+        match (socket, upgrades) {
+            (Ok((doc, grant)), true) => Route::Socket { doc, grant },
+            (Err(error), true) => Route::RefusedSocket(error),
+            (Ok(_), false) => Route::Reply(ApiError::upgrade_required().into()),
+            (Err(error), false) => Route::Reply(error.into()),
+        }
+    }
+
+    fn stream(&self, service: &str, path: &str) -> Result<Route, ApiError> {
+        let doc = DocName::in_service(service, path)?;
+        let grant = self.authorize(&doc)?;
+        let query = Query::parse(self.request.query)?;
+        let streams::Asked { permission, what } = streams::read(self.request, &query, &grant)?;
+        permits(&grant, permission)?;
+        let expires = grant.expires;
+        Ok(match what {
+            What::Now(request) => Route::Document { doc, request, expires },
+            What::Frames(frames) => with_body(self.config.limits.frame_bytes, move |body| {
+                Ok(Route::Document { doc, request: frames.with_body(&body)?, expires })
+            }),
+            What::Bodyless(request) => with_body(0, move |_| Ok(Route::Document { doc, request, expires })),
+        })
+    }
+
+    fn plain(&self, op: Op, id: &str, version: &str) -> Result<Route, ApiError> {
+        let small = sweet::BODY_MAX;
+        match op {
+            Op::Ready => return Ok(Route::Reply(Reply::json(200, r#"{"ok":true}"#))),
+            Op::OpenApi => return Ok(Route::Reply(Reply::json(200, table::OPENAPI))),
+            Op::CheckStore => {
+                self.authorize_all("default", "")?;
+                let then = Box::new(|_| Reply::json(200, r#"{"ok":true}"#));
+                return Ok(Route::Catalog { op: CatalogOp::Check, then });
+            }
+            Op::List => {
+                let list = sweet::List::read(&Query::parse(self.request.query)?)?;
+                self.authorize_all(&list.service, &list.prefix)?;
+                return list.route();
+            }
+            Op::New => {
+                let checked = self.named_in_body()?;
+                return Ok(with_body(small, move |body| {
+                    let (doc, expires) = checked(&body)?;
+                    let (created, existed) = (sweet::made(&doc), Ok(sweet::made(&doc)));
+                    let request = DocRequest::Create { content: Vec::new(), created, existed };
+                    Ok(Route::Document { doc, request, expires })
+                }));
+            }
             _ => {}
         }
-        reply
+        let doc = DocName::from_path(id)?;
+        let grant = self.authorize(&doc)?;
+        let expires = grant.expires;
+        let version = || DocName::from_path(version).map(|id| id.as_str().to_owned());
+        let (permission, request) = match op {
+            Op::State => (Permission::Read, DocRequest::State),
+            Op::Json => (Permission::Read, DocRequest::Json),
+            Op::Delete => (Permission::Admin, DocRequest::Delete),
+            Op::Update => {
+                permits(&grant, Permission::Write)?;
+                return Ok(with_body(self.config.limits.frame_bytes, move |body| {
+                    let request = DocRequest::Append { updates: vec![body], reply: Reply::empty(200) };
+                    Ok(Route::Document { doc, request, expires })
+                }));
+            }
+            Op::Auth => {
+                permits(&grant, Permission::Admin)?;
+                let (config, base, now) =
+                    (Arc::clone(self.config), sweet::base(self.config, self.request)?, self.now);
+                return Ok(with_body(small, move |body| {
+                    let request = sweet::client_token(&config, &base, &doc, &body, now)?;
+                    Ok(Route::Document { doc, request, expires })
+                }));
+            }
+            Op::Copy => {
+                permits(&grant, Permission::Admin)?;
+                let checked = self.named_in_body()?;
+                return Ok(with_body(small, move |body| {
+                    let (to, _) = checked(&body)?;
+                    let reply = sweet::made(&to);
+                    Ok(Route::Document { doc, request: DocRequest::Copy { to, reply }, expires })
+                }));
+            }
+            Op::MakeVersion => {
+                permits(&grant, Permission::Write)?;
+                let random = (self.request.random)() as u32;
+                return Ok(with_body(small, move |body| {
+                    let name = sweet::version_name(&body)?;
+                    let request = DocRequest::Version(VersionOp::Make { name, random });
+                    Ok(Route::Document { doc, request, expires })
+                }));
+            }
+            Op::Versions => (Permission::Read, DocRequest::Version(VersionOp::List)),
+            Op::VersionState => (Permission::Read, DocRequest::Version(VersionOp::State(version()?))),
+            Op::VersionJson => (Permission::Read, DocRequest::Version(VersionOp::Json(version()?))),
+            Op::Restore => {
+                // Half of what yjs takes its numbers from, so that the next free one is there.
+                let client = (self.request.random)() as u32 >> 1;
+                (Permission::Write, DocRequest::Version(VersionOp::Restore { id: version()?, client }))
+            }
+            Op::DeleteVersion => (Permission::Write, DocRequest::Version(VersionOp::Delete(version()?))),
+            _ => return Err(ApiError::not_found()),
+        };
+        permits(&grant, permission)?;
+        Ok(Route::Document { doc, request, expires })
+    }
+
+    /// Reads the name of a document to be made from a body, and checks that it may be.
+    fn named_in_body(
+        &self,
+    ) -> Result<impl FnOnce(&Bytes) -> Result<(DocName, Option<Millis>), ApiError> + Send + use<>, ApiError>
+    {
+        check_origin(&self.config.access, self.request)?;
+        let (config, now, random) = (Arc::clone(self.config), self.now, (self.request.random)());
+        let token = token(self.request)?;
+        if let Access::Keys(keys) = &config.access {
+            // Before anything is read.
+            keys.verify(token.as_deref().ok_or(crate::auth::AuthError::Missing)?, now)?;
+        }
+        Ok(move |body: &Bytes| {
+            let doc = sweet::new_name(body, random)?;
+            let grant = match &config.access {
+                Access::Keys(keys) => keys.authorize(token.as_deref(), &doc, now)?,
+                Access::Open | Access::OpenOnLoopback => Grant::OPEN,
+            };
+            permits(&grant, Permission::Admin)?;
+            Ok((doc, grant.expires))
+        })
+    }
+
+    fn authorize(&self, doc: &DocName) -> Result<Grant, ApiError> {
+        check_origin(&self.config.access, self.request)?;
+        match &self.config.access {
+            Access::Open | Access::OpenOnLoopback => Ok(Grant::OPEN),
+            Access::Keys(keys) => Ok(keys.authorize(token(self.request)?.as_deref(), doc, self.now)?),
+        }
+    }
+
+    /// Whether everything with this prefix may be managed.
+    fn authorize_all(&self, service: &str, prefix: &str) -> Result<(), ApiError> {
+        check_origin(&self.config.access, self.request)?;
+        match &self.config.access {
+            Access::Open | Access::OpenOnLoopback => Ok(()),
+            Access::Keys(keys) => {
+                let token = token(self.request)?;
+                permits(&keys.authorize_all(token.as_deref(), service, prefix, self.now)?, Permission::Admin)
+            }
+        }
     }
 }
 
-/// Tells what a request is.
-///
-/// | path | is |
-/// |---|---|
-/// | `GET /ready` | `{"ok":true}` once the server serves |
-/// | `GET /ws/{doc}` | a y-websocket connection; `{doc}` may contain slashes |
-pub fn route(access: &Access, request: &Request<'_>, now: Millis) -> Route {
-    if request.path == "/ready" {
-        return Route::Reply(match request.method {
-            "GET" | "HEAD" => Reply::json(200, r#"{"ok":true}"#.to_owned()),
-            _ => ApiError::method_not_allowed("GET, HEAD").into(),
-        });
-    }
-    let Some(doc) = request.path.strip_prefix("/ws/") else {
-        return Route::Reply(ApiError::not_found().into());
-    };
-    if request.method != "GET" {
-        return Route::Reply(ApiError::method_not_allowed("GET").into());
-    }
-    let socket = authorize(access, request, doc, now);
-    let upgrades = (request.header)("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
-    match (socket, upgrades) {
-        (Ok((doc, grant)), true) => Route::Socket { doc, grant },
-        (Err(error), true) => Route::RefusedSocket(error),
-        (Ok(_), false) => Route::Reply(ApiError::upgrade_required().into()),
-        (Err(error), false) => Route::Reply(error.into()),
-    }
+fn with_body(limit: usize, then: impl FnOnce(Bytes) -> Result<Route, ApiError> + Send + 'static) -> Route {
+    Route::Body { limit, then: Box::new(move |body| then(body).into()) }
 }
 
-fn authorize(
-    access: &Access,
-    request: &Request<'_>,
-    doc: &str,
-    now: Millis,
-) -> Result<(DocName, Grant), ApiError> {
-    let doc = DocName::from_path(doc)?;
-    let grant = match access {
-        Access::Open => Grant::OPEN,
-        Access::OpenOnLoopback if is_foreign((request.header)("origin")) => {
-            return Err(ApiError::foreign_origin());
-        }
-        Access::OpenOnLoopback => Grant::OPEN,
-        Access::Keys(keys) => {
-            let token = token(request)?;
-            keys.authorize(token.as_deref(), &doc, now)?
-        }
-    };
-    Ok((doc, grant))
+fn permits(grant: &Grant, needed: Permission) -> Result<(), ApiError> {
+    match needed {
+        _ if grant.permission >= needed => Ok(()),
+        Permission::Read | Permission::Write => Err(ApiError::forbidden("this token may only read")),
+        Permission::Admin => Err(ApiError::forbidden("this needs a token with the permission 'admin'")),
+    }
 }
 
 /// `?token=`, else `Authorization: Bearer`.
 fn token(request: &Request<'_>) -> Result<Option<String>, ApiError> {
-    let malformed = || ApiError::invalid("the query is not percent-encoded UTF-8");
-    let in_query = request
-        .query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == "token")
-        .map(|(_, value)| percent_decode(value).and_then(|bytes| String::from_utf8(bytes).ok()));
-    match in_query {
-        Some(Some(token)) if !token.is_empty() => Ok(Some(token)),
-        Some(Some(_)) => Ok(None),
-        Some(None) => Err(malformed()),
+    match Query::parse(request.query)?.one("token")? {
+        Some("") => Ok(None),
+        Some(token) => Ok(Some(token.to_owned())),
         None => Ok((request.header)("authorization")
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -155,99 +327,27 @@ fn token(request: &Request<'_>) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Whether a page that is not of this machine asks. Programs send no origin.
-fn is_foreign(origin: Option<&str>) -> bool {
-    let Some(origin) = origin else { return false };
-    let host = origin.split_once("://").map_or("", |(_, host)| host);
+fn check_origin(access: &Access, request: &Request<'_>) -> Result<(), ApiError> {
+    let local =
+        |header, name: fn(&str) -> &str| (request.header)(header).is_none_or(|value| is_local(name(value)));
+    let of_this_machine = || {
+        local("origin", |origin| origin.split_once("://").map_or("", |(_, host)| host))
+            && local("host", |host| host)
+    };
+    if matches!(access, Access::OpenOnLoopback) && !of_this_machine() {
+        return Err(ApiError::foreign_origin());
+    }
+    Ok(())
+}
+
+/// Whether a host, with or without a port, is this machine.
+fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    !(name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1" || name == "::1")
+    name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1" || name == "::1"
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auth::{Claims, Permission, Scope};
-
-    const NOW: Millis = Millis(1_800_000_000_000);
-
-    fn ask(access: &Access, method: &str, target: &str, headers: &[(&'static str, &str)]) -> Route {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let header =
-            |name: &'static str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        route(access, &Request { method, path, query, header: &header }, NOW)
-    }
-
-    const UPGRADE: (&str, &str) = ("upgrade", "websocket");
-
-    fn status(route: Route) -> u16 {
-        match route {
-            Route::Reply(reply) => reply.status,
-            Route::RefusedSocket(error) => error.close().code,
-            Route::Socket { .. } => 101,
-        }
-    }
-
-    #[test]
-    fn every_path_and_method_has_its_answer() {
-        let open = Access::Open;
-        for (method, target, upgrade, expected) in [
-            ("GET", "/ready", false, 200),
-            ("POST", "/ready", false, 405),
-            ("GET", "/", false, 404),
-            ("GET", "/ws", false, 404),
-            ("GET", "/ws/a/b%20c", true, 101),
-            ("GET", "/ws/a", false, 426),
-            ("POST", "/ws/a", false, 405),
-            ("GET", "/ws/", true, 4400),
-            ("GET", "/ws/a/../b", true, 4400),
-            ("GET", "/ws/a/%2E%2e/b", false, 400),
-        ] {
-            let headers: &[_] = if upgrade { &[UPGRADE] } else { &[] };
-            assert_eq!(status(ask(&open, method, target, headers)), expected, "{method} {target}");
-        }
-    }
-
-    #[test]
-    fn a_token_is_taken_from_the_query_or_the_header() {
-        let keys = Keys::parse(["secret"]).unwrap();
-        let claims = Claims {
-            scope: Scope::Prefix("a".into()),
-            perm: Permission::Read,
-            exp: NOW.0 / 1000 + 9,
-            nbf: None,
-            sub: None,
-        };
-        let token = keys.mint(&claims);
-        let access = Access::Keys(keys);
-        let bearer = format!("Bearer {token}");
-        assert_eq!(status(ask(&access, "GET", "/ws/a", &[UPGRADE])), 4401);
-        assert_eq!(status(ask(&access, "GET", "/ws/a", &[])), 401);
-        assert_eq!(status(ask(&access, "GET", &format!("/ws/a?x=1&token={token}"), &[UPGRADE])), 101);
-        assert_eq!(status(ask(&access, "GET", "/ws/a", &[UPGRADE, ("authorization", &bearer)])), 101);
-        assert_eq!(status(ask(&access, "GET", &format!("/ws/b?token={token}"), &[UPGRADE])), 4403);
-        assert_eq!(status(ask(&access, "GET", "/ws/a?token=%zz", &[UPGRADE])), 4400);
-    }
-
-    #[test]
-    fn an_open_server_on_loopback_refuses_pages_of_other_sites() {
-        let access = Access::OpenOnLoopback;
-        for (origin, expected) in [
-            ("http://localhost:5173", 101),
-            ("http://127.0.0.1:8787", 101),
-            ("http://[::1]:8787", 101),
-            ("https://evil.example", 4403),
-            ("https://localhost.evil.example", 4403),
-            ("null", 4403),
-        ] {
-            assert_eq!(
-                status(ask(&access, "GET", "/ws/a", &[UPGRADE, ("origin", origin)])),
-                expected,
-                "{origin}"
-            );
-        }
-        assert_eq!(status(ask(&access, "GET", "/ws/a", &[UPGRADE])), 101);
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ fn update(entries: &[(u64, u64, &str)]) -> Bytes {
 }
 
 fn apply(presence: &mut Presence, now: Millis, conn: ConnId, introduces: bool, update: &Bytes) -> Applied {
-    presence.apply(now, conn, introduces, update, &Limits::default()).unwrap()
+    presence.apply(now, Some(conn), introduces, update, &Limits::default()).unwrap()
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn malformed_updates_leave_everything_as_it_was() {
         update(&[(7, 2, "{"), (8, 1, "{}")]),
         [update(&[(7, 2, "{}")]), Bytes::from_static(&[0])].concat().into(),
     ] {
-        assert!(presence.apply(T0, A, false, &bad, &Limits::default()).is_err(), "{bad:?}");
+        assert!(presence.apply(T0, Some(A), false, &bad, &Limits::default()).is_err(), "{bad:?}");
         assert_eq!(presence.states(), before);
     }
 }
@@ -139,8 +139,8 @@ fn malformed_updates_leave_everything_as_it_was() {
 fn states_beyond_the_limit_are_not_shown() {
     let limits = Limits { awareness_states: 1, ..Limits::default() };
     let mut presence = Presence::default();
-    presence.apply(T0, A, true, &update(&[(1, 1, "{}")]), &limits).unwrap();
-    let applied = presence.apply(T0, A, false, &update(&[(2, 1, "{}")]), &limits).unwrap();
+    presence.apply(T0, Some(A), true, &update(&[(1, 1, "{}")]), &limits).unwrap();
+    let applied = presence.apply(T0, Some(A), false, &update(&[(2, 1, "{}")]), &limits).unwrap();
     assert_eq!(applied, Applied::default());
 }
 
@@ -149,8 +149,27 @@ fn one_connection_cannot_take_the_room_of_all() {
     let limits = Limits { awareness_per_connection: 2, ..Limits::default() };
     let mut presence = Presence::default();
     let flood = update(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}")]);
-    let relay = presence.apply(T0, A, true, &flood, &limits).unwrap().relay;
+    let relay = presence.apply(T0, Some(A), true, &flood, &limits).unwrap().relay;
     assert_eq!(relay, Some(update(&[(1, 1, "{}"), (2, 1, "{}")])));
     let other = update(&[(4, 1, "{}")]);
-    assert_eq!(presence.apply(T0, B, true, &other, &limits).unwrap().relay, Some(other));
+    assert_eq!(presence.apply(T0, Some(B), true, &other, &limits).unwrap().relay, Some(other));
+}
+
+#[test]
+fn readers_are_told_the_last_value_of_each_client_since_a_version() {
+    let limits = Limits::default();
+    let mut presence = Presence::default();
+    apply(&mut presence, T0, A, true, &update(&[(1, 1, "{}")]));
+    let known = presence.version();
+    assert_eq!(presence.since(known), None);
+    let by_request = update(&[(2, 1, "1")]);
+    presence.apply(T0, None, false, &by_request, &limits).unwrap();
+    presence.apply(T0, None, false, &update(&[(2, 2, "2")]), &limits).unwrap();
+    assert_eq!(presence.since(known), Some(update(&[(2, 2, "2")])));
+    assert_eq!(presence.since(0), Some(update(&[(1, 1, "{}"), (2, 2, "2")])));
+    // What belongs to no connection goes with nobody, but expires.
+    let told = presence.version();
+    assert_eq!(presence.close(T0, A, &limits).relay, Some(update(&[(1, 1, "null")])));
+    assert_eq!(presence.expire(T0.after(30_000), &limits), Some(update(&[(2, 2, "null")])));
+    assert_eq!(presence.since(told), Some(update(&[(2, 2, "null")])));
 }

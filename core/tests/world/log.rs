@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use yonder_core::limits::{Compaction, Limits};
-use yonder_core::log::{Loaded, LogError, LogOp, LogReply, Offset, Tail};
+use yonder_core::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail, Version};
 use yonder_core::replica::{self, Replica};
 
 /// A document's log.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryLog {
-    snapshot: Option<Bytes>,
-    updates: Vec<(u64, Bytes)>,
+    life: Life,
+    snapshot: Option<(Offset, Bytes)>,
+    updates: Vec<(Offset, Bytes)>,
+    versions: Vec<(Version, Bytes)>,
     end: u64,
 }
 
@@ -17,38 +19,85 @@ impl MemoryLog {
     /// Does what was asked.
     pub fn answer(&mut self, request: LogOp) -> Result<LogReply, LogError> {
         Ok(match request {
-            LogOp::Load => LogReply::Loaded(Loaded {
-                snapshot: self.snapshot.clone(),
-                updates: self.updates.iter().map(|(_, update)| update.clone()).collect(),
-                tail: self.tail(),
-            }),
+            LogOp::Load { since } => {
+                let covered = self.snapshot.as_ref().filter(|(upto, _)| since < *upto);
+                LogReply::Loaded(Loaded {
+                    snapshot: covered.map(|(_, body)| body.clone()),
+                    updates: self.updates.iter().filter(|(offset, _)| *offset > since).cloned().collect(),
+                    tail: self.tail(),
+                })
+            }
+            LogOp::Append { .. } if self.life == Life::Deleted => return Err(LogError::Deleted),
             LogOp::Append { updates } => {
-                for update in updates {
-                    self.end += 1;
-                    self.updates.push((self.end, update));
-                }
+                self.append(updates);
                 LogReply::Appended(self.tail())
             }
             LogOp::Compact { upto } => {
-                let covered = |(number, _): &&(u64, Bytes)| *number <= upto.number();
-                let parts = self.updates.iter().filter(covered).map(|(_, update)| update.clone());
-                let parts = self.snapshot.clone().into_iter().chain(parts).collect();
-                self.snapshot = Some(replica::compact(parts).map_err(|_| LogError::Corrupt)?);
-                self.updates.retain(|(number, _)| *number > upto.number());
+                let covered = self.updates.iter().filter(|(offset, _)| *offset <= upto);
+                let parts = covered.map(|(_, update)| update.clone());
+                let parts = self.snapshot.iter().map(|(_, body)| body.clone()).chain(parts).collect();
+                self.snapshot = Some((upto, replica::compact(parts).map_err(|_| LogError::Corrupt)?));
+                self.updates.retain(|(offset, _)| *offset > upto);
                 LogReply::Compacted(self.tail())
+            }
+            LogOp::Create { .. } if self.life == Life::Live => {
+                LogReply::Created { existed: true, tail: self.tail() }
+            }
+            LogOp::Create { updates } => {
+                self.append(updates);
+                LogReply::Created { existed: false, tail: self.tail() }
+            }
+            LogOp::Delete => {
+                let existed = self.life == Life::Live;
+                let end = self.end;
+                *self = Self { end, ..Self::default() };
+                self.life = if existed { Life::Deleted } else { self.life };
+                LogReply::Deleted { existed, tail: self.tail() }
+            }
+            LogOp::PutVersion { version, body, most } => {
+                let fits = self.versions.len() < most;
+                self.versions.extend(fits.then_some((version, body)));
+                LogReply::Done(fits)
+            }
+            LogOp::ListVersions => {
+                LogReply::Versions(self.versions.iter().rev().map(|(version, _)| version.clone()).collect())
+            }
+            LogOp::ReadVersion { id } => {
+                let found = self.versions.iter().find(|(version, _)| version.id == id);
+                LogReply::Version(found.map(|(_, body)| body.clone()))
+            }
+            LogOp::DeleteVersion { id } => {
+                let before = self.versions.len();
+                self.versions.retain(|(version, _)| version.id != id);
+                LogReply::Done(self.versions.len() < before)
             }
         })
     }
 
+    fn append(&mut self, updates: Vec<Bytes>) {
+        self.life = Life::Live;
+        for update in updates {
+            self.end += 1;
+            self.updates.push((Offset::new(self.end), update));
+        }
+    }
+
     /// The document as it is stored.
     pub fn replica(&self) -> Replica {
-        Replica::new(self.snapshot.clone(), self.updates.iter().map(|(_, update)| update.clone()).collect())
+        let snapshot = self.snapshot.as_ref().map(|(_, body)| body.clone());
+        Replica::new(snapshot, self.updates.iter().map(|(_, update)| update.clone()).collect())
+    }
+
+    /// The snapshot, if there is one, and the updates behind it.
+    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        let snapshot = self.snapshot.iter().map(|(_, body)| body);
+        snapshot.chain(self.updates.iter().map(|(_, update)| update)).map(AsRef::as_ref)
     }
 
     /// What the rooms on this log may take.
     pub fn limits(&self) -> Limits {
         Limits {
-            compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4 },
+            compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4, idle_after: 100 },
             commit_interval: 50,
             ..Limits::default()
         }
@@ -56,10 +105,12 @@ impl MemoryLog {
 
     fn tail(&self) -> Tail {
         Tail {
+            life: self.life,
             end: Offset::new(self.end),
+            snapshot: self.snapshot.as_ref().map_or(Offset::START, |(upto, _)| *upto),
             updates: self.updates.len() as u64,
             bytes: self.updates.iter().map(|(_, update)| update.len() as u64).sum(),
-            snapshot_bytes: self.snapshot.as_ref().map_or(0, |snapshot| snapshot.len() as u64),
+            snapshot_bytes: self.snapshot.as_ref().map_or(0, |(_, body)| body.len() as u64),
         }
     }
 }

@@ -11,9 +11,12 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use yonder_core::auth::{Grant, Permission};
-use yonder_core::limits::{Compaction, Limits};
-use yonder_core::log::{LogError, LogOp};
-use yonder_core::{Close, ConnId, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
+use yonder_core::http::Reply;
+use yonder_core::log::{LogError, LogOp, Offset};
+use yonder_core::request::DocRequest;
+use yonder_core::{
+    Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive,
+};
 
 /// Everything around the room.
 pub struct World {
@@ -40,11 +43,7 @@ pub struct TestHost {
 
 impl World {
     pub fn new(clients: usize) -> Self {
-        let limits = Limits {
-            compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4 },
-            commit_interval: 50,
-            ..Limits::default()
-        };
+        let limits = MemoryLog::default().limits();
         let host = TestHost {
             now: Millis(1_800_000_000_000),
             log: MemoryLog::default(),
@@ -181,7 +180,7 @@ impl Host for TestHost {
     }
 
     fn store(&mut self, op: OpId, request: LogOp) {
-        self.loads += usize::from(matches!(request, LogOp::Load));
+        self.loads += usize::from(matches!(request, LogOp::Load { since: Offset::START }));
         self.requests.push_back((op, request));
     }
 
@@ -201,6 +200,14 @@ impl Host for TestHost {
         if self.sockets.contains_key(&conn) {
             self.parked.insert(conn, state);
         }
+    }
+
+    fn reply(&mut self, conn: ConnId, reply: Reply) {
+        panic!("nobody asked: {conn:?} {reply:?}");
+    }
+
+    fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest) {
+        panic!("nobody asked: {conn:?} {doc} {request:?}");
     }
 
     fn close(&mut self, conn: ConnId, reason: Close) {

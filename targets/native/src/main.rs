@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+mod body;
+mod held;
 mod metrics;
 mod outbound;
 mod page;
@@ -33,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 use yonder_core::auth::{Claims, Keys, Permission, Scope};
-use yonder_core::http::Access;
+use yonder_core::http::{Access, Config};
 use yonder_core::limits::{Compaction, Limits};
 
 /// Bytes of a key below which a token can be guessed offline (RFC 7518, 3.2).
@@ -70,10 +72,12 @@ fn mint(token: &Token) -> Result<(), String> {
     let perm = match token.permission {
         Perm::Read => Permission::Read,
         Perm::Write => Permission::Write,
+        Perm::Admin => Permission::Admin,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let exp = now.saturating_add(token.valid_for).as_secs();
-    println!("{}", keys.mint(&Claims { scope, perm, exp, nbf: None, sub: token.user.clone() }));
+    let (service, sub) = (token.service.clone(), token.user.clone());
+    println!("{}", keys.mint(&Claims { scope, service, perm, exp, nbf: None, sub }));
     Ok(())
 }
 
@@ -152,18 +156,26 @@ fn run(serve: Serve) -> Result<(), String> {
 }
 
 async fn listen(serve: &Serve, access: Access, store: Store) -> Result<(), String> {
-    let limits = limits(serve);
-    let frame_bytes = limits.frame_bytes;
+    let limits = Arc::new(limits(serve));
+    let config = Config { access, public_url: serve.public_url.clone(), limits: Arc::clone(&limits) };
     let metrics = Arc::new(Metrics::new());
     let linger = Duration::from_secs(serve.limits.linger_seconds);
     let documents = serve.limits.max_documents;
-    let rooms = Rooms::new(store, Arc::new(limits), documents, linger, Arc::clone(&metrics));
+    let rooms = Rooms::new(
+        store.clone(),
+        limits,
+        documents,
+        linger,
+        serve.limits.max_queue_kb << 10,
+        Arc::clone(&metrics),
+    );
     let app = Arc::new(App {
-        access,
+        config: Arc::new(config),
+        store,
         rooms: rooms.clone(),
         metrics,
         queue_bytes: serve.limits.max_queue_kb << 10,
-        frame_bytes,
+        bodies: Arc::new(Semaphore::new(body::BODIES_KIB)),
         sockets: Arc::new(Semaphore::new(serve.limits.max_connections.min(Semaphore::MAX_PERMITS))),
         next_conn: AtomicU64::new(1),
         tasks: TaskTracker::new(),
@@ -209,6 +221,9 @@ fn limits(serve: &Serve) -> Limits {
         update_bytes: frame_bytes,
         document_bytes: args.max_document_mb << 20,
         connections: args.max_connections_per_document,
+        held: args.max_held_per_document,
+        long_poll: args.long_poll_seconds * 1000,
+        event_stream: args.sse_seconds * 1000,
         commit_interval: args.commit_interval_ms,
         // A cold load here is one range of rows, so the tail may be longer than where each update is a read.
         compaction: Compaction {

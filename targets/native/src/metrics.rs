@@ -12,6 +12,8 @@ use std::sync::PoisonError;
 /// The server's counts.
 pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
+    pub(crate) held: Gauge,
+    pub(crate) requests: Counter,
     pub(crate) rooms: Gauge,
     pub(crate) frames_in: Counter,
     pub(crate) frames_out: Counter,
@@ -32,6 +34,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("yonder");
         let metrics = Self {
             connections: Gauge::default(),
+            held: Gauge::default(),
+            requests: Counter::default(),
             rooms: Gauge::default(),
             frames_in: Counter::default(),
             frames_out: Counter::default(),
@@ -42,6 +46,8 @@ impl Metrics {
             registry: Mutex::default(),
         };
         registry.register("connections", "WebSocket connections that are open", metrics.connections.clone());
+        registry.register("held", "HTTP requests that wait for a document", metrics.held.clone());
+        registry.register("requests", "HTTP requests to documents", metrics.requests.clone());
         registry.register("rooms", "Documents that are awake", metrics.rooms.clone());
         registry.register("frames_in", "Frames from clients", metrics.frames_in.clone());
         registry.register("frames_out", "Frames to clients", metrics.frames_out.clone());

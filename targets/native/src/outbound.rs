@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use tokio::sync::{mpsc, oneshot};
 use yonder_core::Close;
 
@@ -59,6 +60,11 @@ impl Pending {
         let frame = self.frames.recv().await?;
         self.taken(&frame);
         Some(frame)
+    }
+
+    /// The next frame, as a poll.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.frames.poll_recv(context).map(|frame| frame.inspect(|frame| self.taken(frame)))
     }
 
     /// The next frame if there is one already.

@@ -1,7 +1,9 @@
 //! The rooms that are awake: one task each, made by whoever comes first and dropped when idle.
 
+use crate::body::Space;
+use crate::held::Answer;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, queue};
 use crate::store::{self, Store};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -10,13 +12,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yonder_core::auth::Grant;
-use yonder_core::http::ApiError;
+use yonder_core::http::{ApiError, Reply};
 use yonder_core::limits::Limits;
 use yonder_core::log::{LogError, LogOp, LogReply};
+use yonder_core::request::DocRequest;
 use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
 
 /// What waits for a room's task. A connection whose frame finds it full waits, and so does its client.
@@ -39,6 +42,8 @@ struct Shared {
     documents: usize,
     /// How long a room without connections stays.
     linger: Duration,
+    /// Bytes that may wait for one event stream.
+    queue_bytes: usize,
     metrics: Arc<Metrics>,
     next_room: AtomicU64,
     closing: CancellationToken,
@@ -64,9 +69,20 @@ enum Event {
         /// What a large frame takes of [`QUEUED_KIB`].
         space: Option<OwnedSemaphorePermit>,
     },
+    Request(Box<Request>),
     Closed {
         conn: ConnId,
     },
+}
+
+/// An HTTP request, and where its answer goes.
+struct Request {
+    conn: ConnId,
+    request: DocRequest,
+    expires: Option<Millis>,
+    answer: oneshot::Sender<Answer>,
+    /// What its body takes until the room has it.
+    space: Space,
 }
 
 /// An answer of the store. They have a queue of their own, so that the store's threads never wait for a room;
@@ -86,6 +102,7 @@ impl Rooms {
         limits: Arc<Limits>,
         documents: usize,
         linger: Duration,
+        queue_bytes: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -94,6 +111,7 @@ impl Rooms {
             limits,
             documents,
             linger,
+            queue_bytes,
             metrics,
             next_room: AtomicU64::new(1),
             closing: CancellationToken::new(),
@@ -112,6 +130,25 @@ impl Rooms {
         let seat = Seat { conn, entry: self.enter(doc)?, left: false };
         let gone = |_| ApiError::internal("the document's room has failed");
         seat.entry.inbox.send(Event::Open(Box::new((conn, grant, outbound)))).await.map_err(gone)?;
+        Ok(seat)
+    }
+
+    /// Brings an HTTP request to its document's room, which is made if there is none.
+    pub(crate) async fn ask(
+        &self,
+        doc: &DocName,
+        conn: ConnId,
+        request: DocRequest,
+        expires: Option<Millis>,
+        answer: oneshot::Sender<Answer>,
+        space: Space,
+    ) -> Result<Seat, ApiError> {
+        let seat = Seat { conn, entry: self.enter(doc)?, left: false };
+        let gone = |_| ApiError::internal("the document's room has failed; try again");
+        // By this server's steady clock, like the room's.
+        let expires = expires.map(|at| now().after(at.since(wall_clock())));
+        let request = Box::new(Request { conn, request, expires, answer, space });
+        seat.entry.inbox.send(Event::Request(request)).await.map_err(gone)?;
         Ok(seat)
     }
 
@@ -172,11 +209,24 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// The room knows already that it is over.
+    pub(crate) fn has_left(&mut self) {
+        self.left = true;
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        // A connection whose task failed takes its leave here, as far as that goes without waiting.
-        if !self.left {
-            let _ = self.entry.inbox.try_send(Event::Closed { conn: self.conn });
+        // A connection whose task failed, or a request whose client left, takes its leave here.
+        if !self.left
+            && let Err(mpsc::error::TrySendError::Full(event)) =
+                self.entry.inbox.try_send(Event::Closed { conn: self.conn })
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let inbox = self.entry.inbox.clone();
+            // A room that is gone needs no word.
+            runtime.spawn(async move { inbox.send(event).await.is_ok() });
         }
         self.entry.seats.fetch_sub(1, Ordering::Release);
     }
@@ -200,8 +250,11 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
     let (replies, mut stored) = mpsc::unbounded_channel();
     let mut host = NativeHost {
         conns: HashMap::new(),
+        requests: HashMap::new(),
+        streams: HashMap::new(),
+        queue_bytes: shared.queue_bytes,
         slow: Vec::new(),
-        key: store::key(&doc),
+        name: store::name(&doc),
         doc,
         replies,
         store: shared.store.clone(),
@@ -242,6 +295,11 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
             // Those included that had a seat already, and came in only now.
             for conn in host.conns.keys().copied().collect::<Vec<_>>() {
                 host.close(conn, Close::new(Close::GOING_AWAY, "the server is stopping"));
+                host.give(&mut room, &mut effects, Input::Closed { conn });
+            }
+            for conn in host.readers() {
+                host.reply(conn, ApiError::overloaded("the server is stopping").into());
+                host.close(conn, Close::new(Close::NORMAL, "the server is stopping"));
                 host.give(&mut room, &mut effects, Input::Closed { conn });
             }
             if room.is_idle() {
@@ -285,8 +343,14 @@ fn now() -> Millis {
 /// What a room's task does for its room.
 struct NativeHost {
     doc: DocName,
-    key: Arc<str>,
+    name: Arc<str>,
+    /// Sockets.
     conns: HashMap<ConnId, Outbound>,
+    /// HTTP requests that are not answered, and whether they only read.
+    requests: HashMap<ConnId, (oneshot::Sender<Answer>, bool)>,
+    /// Event streams.
+    streams: HashMap<ConnId, Outbound>,
+    queue_bytes: usize,
     /// Connections whose queue is full.
     slow: Vec<ConnId>,
     replies: mpsc::UnboundedSender<Stored>,
@@ -308,8 +372,16 @@ impl NativeHost {
                 self.metrics.frames_in.inc();
                 Input::Frame { conn, bytes }
             }
+            Event::Request(asked) => {
+                let Request { conn, request, expires, answer, space } = *asked;
+                drop(space);
+                self.requests.insert(conn, (answer, matches!(request, DocRequest::Read(_))));
+                Input::Request { conn, request, expires }
+            }
             Event::Closed { conn } => {
                 self.conns.remove(&conn);
+                self.requests.remove(&conn);
+                self.streams.remove(&conn);
                 Input::Closed { conn }
             }
         };
@@ -326,6 +398,21 @@ impl NativeHost {
     }
 }
 
+impl NativeHost {
+    /// Requests that wait for something to happen, and event streams.
+    fn readers(&self) -> Vec<ConnId> {
+        let reads = self.requests.iter().filter(|(_, (_, reads))| *reads).map(|(conn, _)| *conn);
+        reads.chain(self.streams.keys().copied()).collect()
+    }
+
+    fn answer(&mut self, conn: ConnId, answer: Answer) {
+        // A client that left wants no answer.
+        if let Some((sender, _)) = self.requests.remove(&conn) {
+            let _ = sender.send(answer);
+        }
+    }
+}
+
 impl Host for NativeHost {
     fn now(&self) -> Millis {
         now()
@@ -336,7 +423,7 @@ impl Host for NativeHost {
         let appends = matches!(request, LogOp::Append { .. });
         let asked = Instant::now();
         let answer = move |reply: Result<LogReply, LogError>| {
-            if reply.is_err() {
+            if reply.as_ref().is_err_and(|error| *error != LogError::Deleted) {
                 metrics.store_errors.inc();
             } else if appends {
                 metrics.appends.inc();
@@ -345,13 +432,13 @@ impl Host for NativeHost {
             // A room that is gone wants no answer.
             let _ = replies.send(Box::new((op, reply)));
         };
-        self.store.submit(&self.key, request, Box::new(answer));
+        self.store.submit(&self.name, request, Box::new(answer));
     }
 
     fn send(&mut self, to: To, frame: Bytes) {
         match to {
             To::Conn(conn) => {
-                if let Some(outbound) = self.conns.get(&conn) {
+                if let Some(outbound) = self.conns.get(&conn).or_else(|| self.streams.get(&conn)) {
                     self.metrics.frames_out.inc();
                     if !outbound.push(frame) {
                         self.slow.push(conn);
@@ -371,7 +458,29 @@ impl Host for NativeHost {
 
     fn park(&mut self, _: ConnId, _: Bytes) {}
 
+    fn reply(&mut self, conn: ConnId, reply: Reply) {
+        if reply.streams && self.requests.contains_key(&conn) {
+            let (outbound, rest, _) = queue(self.queue_bytes);
+            self.streams.insert(conn, outbound);
+            self.answer(conn, Answer::Stream(reply, rest));
+        } else {
+            self.answer(conn, Answer::Reply(reply));
+        }
+    }
+
+    fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest) {
+        self.answer(conn, Answer::Forward(doc, Box::new(request)));
+    }
+
     fn close(&mut self, conn: ConnId, reason: Close) {
+        // A stream that has had its time is the rule, and its end is its body's.
+        if let Some(outbound) = self.streams.remove(&conn) {
+            if reason.code != Close::NORMAL {
+                self.metrics.closed(reason.code);
+                tracing::info!(doc = %self.doc, conn = conn.0, code = reason.code, reason = reason.reason, "ended");
+            }
+            drop(outbound);
+        }
         if let Some(outbound) = self.conns.remove(&conn) {
             self.metrics.closed(reason.code);
             tracing::info!(doc = %self.doc, conn = conn.0, code = reason.code, reason = reason.reason, "closed");

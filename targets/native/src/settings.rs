@@ -42,6 +42,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "YONDER_AUTH_KEY", value_name = "KEY", value_delimiter = '\n', hide_env_values = true)]
     pub(crate) auth_key: Vec<String>,
 
+    /// Where clients reach the server, such as https://sync.example: what y-sweet's API tells them. Without it, the
+    /// address that each request was sent to.
+    #[arg(long, env = "YONDER_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
+
     /// Serve everyone who can reach the address, without a token.
     #[arg(long, env = "YONDER_INSECURE_OPEN")]
     pub(crate) insecure_open: bool,
@@ -67,6 +72,20 @@ pub(crate) struct LimitArgs {
     /// Connections at once to one document.
     #[arg(long, env = "YONDER_MAX_CONNECTIONS_PER_DOCUMENT", default_value_t = 10_000, value_name = "N")]
     pub(crate) max_connections_per_document: usize,
+
+    /// Requests to one document that are held at once: long-polls and event streams.
+    #[arg(long, env = "YONDER_MAX_HELD_PER_DOCUMENT", default_value_t = 10_000, value_name = "N")]
+    pub(crate) max_held_per_document: usize,
+
+    /// Seconds that a long-poll is held at most.
+    #[arg(long, env = "YONDER_LONG_POLL_SECONDS", default_value_t = 25, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) long_poll_seconds: u64,
+
+    /// Seconds after which an event stream ends at the latest, and its client comes back.
+    #[arg(long, env = "YONDER_SSE_SECONDS", default_value_t = 60, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) sse_seconds: u64,
 
     /// Documents open at once.
     #[arg(long, env = "YONDER_MAX_DOCUMENTS", default_value_t = 100_000, value_name = "N")]
@@ -132,6 +151,10 @@ pub(crate) struct Token {
     #[arg(long, group = "scope")]
     pub(crate) prefix: Option<String>,
 
+    /// The service (a namespace of /v1/yjs) that these documents are in.
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+
     /// What its bearer may do.
     #[arg(long, value_enum, default_value_t = Perm::Write)]
     pub(crate) permission: Perm,
@@ -151,6 +174,16 @@ pub(crate) enum Perm {
     Read,
     /// Also edit it.
     Write,
+    /// Also list, copy and delete documents, and make tokens: y-sweet's server token.
+    Admin,
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['?', '#', ' ']) => Ok(text.to_owned()),
+        _ => Err("it begins with https:// or http:// and has no query".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

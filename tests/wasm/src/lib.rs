@@ -19,6 +19,8 @@
 
 #![allow(clippy::expect_used, reason = "this runs in tests only")]
 
+#[path = "../../../core/tests/world/log.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
 mod log;
 mod probe;
 

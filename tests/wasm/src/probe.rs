@@ -1,12 +1,15 @@
 //! One room with the host that it runs on.
 
-use crate::log::Log;
+use crate::log::MemoryLog;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use yonder_core::auth::{Claims, Grant, Keys, Permission, Scope};
-use yonder_core::http::{Access, Reply, Request, Route, route};
+use yonder_core::http::{Access, Config, Reply, Request, Route, route};
+use yonder_core::limits::Limits;
 use yonder_core::log::LogOp;
-use yonder_core::{Close, ConnId, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
+use yonder_core::request::DocRequest;
+use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
 
 /// The key of the server that [`Probe::request`] asks.
 const KEY: &str = "key";
@@ -16,15 +19,19 @@ const TO_ALL_BUT: u8 = 2;
 const END: u8 = 3;
 const ANSWER: u8 = 4;
 
+/// Requests are numbered from here on, behind what [`crate::open`] is given.
+const FIRST_REQUEST: u64 = 1 << 32;
+
 /// A room, what surrounds it, and the bytes that go in and out.
 #[derive(Default)]
 pub(crate) struct Probe {
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
     pub(crate) host: Outside,
-    pub(crate) log: Log,
+    pub(crate) log: MemoryLog,
     pub(crate) room: Parking,
     effects: Effects,
+    asked: u64,
 }
 
 /// A room that parks its sessions, as one does whose connections outlive it.
@@ -88,20 +95,36 @@ impl Probe {
         let target = String::from_utf8_lossy(&core::mem::take(&mut self.input)).into_owned();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let header = |name| (name == "upgrade").then_some("websocket");
-        let request = Request { method: "GET", path, query, header: &header };
-        let reply = match route(&Access::Keys(keys()), &request, self.host.now) {
+        let request = Request { method: "GET", path, query, header: &header, secure: false, random: &|| 4 };
+        let config =
+            Config { access: Access::Keys(keys()), public_url: None, limits: Arc::new(Limits::default()) };
+        let reply = match route(&Arc::new(config), &request, self.host.now) {
             Route::Reply(reply) => reply,
             Route::RefusedSocket(error) => error.into(),
             Route::Socket { doc, .. } => Reply::json(101, doc.as_str().to_owned()),
+            // The answer comes when the store has said what it knows.
+            Route::Document { request, expires, .. } => {
+                self.asked += 1;
+                let conn = ConnId(FIRST_REQUEST + self.asked);
+                return self.drive(Input::Request { conn, request, expires });
+            }
+            Route::Catalog { .. } | Route::Body { .. } => Reply::json(501, "not in this module"),
         };
-        self.host.put(ANSWER, reply.status.into(), &[reply.body.as_bytes()]);
+        self.host.put(ANSWER, reply.status.into(), &[&reply.body]);
     }
 
     /// See [`crate::mint`].
     pub(crate) fn mint(&mut self) {
         let doc = String::from_utf8_lossy(&core::mem::take(&mut self.input)).into_owned();
         let exp = self.host.now.after(60_000).0 / 1000;
-        let claims = Claims { scope: Scope::Doc(doc), perm: Permission::Write, exp, nbf: None, sub: None };
+        let claims = Claims {
+            scope: Scope::Doc(doc),
+            service: None,
+            perm: Permission::Write,
+            exp,
+            nbf: None,
+            sub: None,
+        };
         self.host.put(ANSWER, 200, &[keys().mint(&claims).as_bytes()]);
     }
 }
@@ -137,6 +160,14 @@ impl Host for Outside {
 
     fn park(&mut self, conn: ConnId, state: Bytes) {
         self.parked.insert(conn, state);
+    }
+
+    fn reply(&mut self, _: ConnId, reply: Reply) {
+        self.put(ANSWER, reply.status.into(), &[&reply.body]);
+    }
+
+    fn forward(&mut self, _: ConnId, _: DocName, _: DocRequest) {
+        self.put(ANSWER, 501, &[b"one room only"]);
     }
 
     fn close(&mut self, conn: ConnId, reason: Close) {

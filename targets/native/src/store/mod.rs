@@ -17,43 +17,45 @@
 //! | acknowledged updates lost in 20 kills | 0 | 0 | 0 | 0 | 0 |
 //!
 //! SQLite opens at once after a crash, has the smallest file, is the most widely used, refuses a second write of
-//! a row by itself, and is what Durable Objects and the JavaScript runtimes have, so that the tables below can be
-//! theirs as well. Its price is a C compiler. A power cut was not tried.
+//! a row by itself, and is what Durable Objects and the JavaScript runtimes have, so that the tables in `schema`
+//! can be theirs as well. Its price is a C compiler. A power cut was not tried.
 //!
 //! # How it is used
 //!
 //! One thread writes. It takes everything that is queued, from all documents, into one transaction and one
-//! `fsync` (group commit), and answers only then. Loads and the reading half of compaction run beside it on
+//! `fsync` (group commit), and answers only then. Loads, lists and the reading half of compaction run beside it on
 //! connections of their own, as write-ahead logging allows; so a compaction never holds up an append.
+//!
+//! A document is its row in the table `document`, which is never removed: a deleted one keeps it as a tombstone,
+//! with the number behind which it would begin anew. So a number is given once, whatever happens to the document.
 
+mod document;
 mod read;
+mod schema;
+mod version;
 mod write;
 
-use rusqlite::{Connection, OpenFlags};
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use yonder_core::DocName;
-use yonder_core::log::{LogError, LogOp, LogReply};
+use yonder_core::log::{CatalogOp, Listed, LogError, LogOp, LogReply};
+
+use read::{Compaction, Question, Read};
+use write::{Change, Write};
 
 /// Called once with the store's answer, on a thread of the store: it must not block.
 pub(crate) type Answer = Box<dyn FnOnce(Result<LogReply, LogError>) + Send>;
-
-/// A request for one document, and where its answer goes.
-struct Job {
-    key: Arc<str>,
-    request: LogOp,
-    answer: Answer,
-}
+/// The same for a [`CatalogOp`].
+pub(crate) type CatalogAnswer = Box<dyn FnOnce(Result<Vec<Listed>, LogError>) + Send>;
 
 /// The store of one data directory. Clones are handles of the same.
 #[derive(Clone)]
 pub(crate) struct Store {
-    writes: mpsc::Sender<write::Write>,
-    reads: mpsc::Sender<Job>,
-    compactions: mpsc::Sender<Job>,
+    writes: mpsc::Sender<Write>,
+    reads: mpsc::Sender<Read>,
+    compactions: mpsc::Sender<Compaction>,
 }
 
 /// The store's threads and its lock. [`Running::stop`] after the last handle is gone.
@@ -64,30 +66,6 @@ pub(crate) struct Running {
 
 /// Threads that load documents: one large document holds up the others by half at most.
 const READERS: usize = 2;
-/// Version of the tables below, in the file's `user_version`.
-const SCHEMA: i64 = 1;
-
-const TABLES: &str = "
-    CREATE TABLE document (
-        id INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE,          -- DocName::to_key
-        end_number INTEGER NOT NULL,       -- the last update's number, counted from 1
-        updates INTEGER NOT NULL,          -- updates behind the snapshot
-        bytes INTEGER NOT NULL,            -- their bytes
-        snapshot_bytes INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE log_entry (
-        document INTEGER NOT NULL,
-        number INTEGER NOT NULL,
-        body BLOB NOT NULL,                -- a Yjs update (V1) as its client sent it
-        PRIMARY KEY (document, number)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE snapshot (
-        document INTEGER PRIMARY KEY,
-        upto INTEGER NOT NULL,             -- the last update that it covers
-        body BLOB NOT NULL                 -- one Yjs update (V1)
-    ) STRICT;
-";
 
 impl Store {
     /// Opens the store in `dir`, which is made if need be. Only one process may have it open.
@@ -100,7 +78,7 @@ impl Store {
             Err(TryLockError::Error(error)) => return Err(OpenError::Directory(error)),
         }
         let path = dir.join("yonder.db");
-        let writer = prepare(&path)?;
+        let writer = schema::writer(&path)?;
         let mut threads = Vec::new();
         let mut spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -114,31 +92,63 @@ impl Store {
         let (reads, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..READERS {
-            let (reader, queue) = (reader(&path)?, Arc::clone(&queue));
-            spawn("store-reader", Box::new(move || read::run_loads(&reader, &queue)))?;
+            let (reader, queue) = (schema::reader(&path)?, Arc::clone(&queue));
+            spawn("store-reader", Box::new(move || read::run(&reader, &queue)))?;
         }
         let (compactions, queue) = mpsc::channel();
-        let (reader, to_writer) = (reader(&path)?, writes.clone());
+        let (reader, to_writer) = (schema::reader(&path)?, writes.clone());
         spawn("store-compactor", Box::new(move || read::run_compactions(&reader, &queue, &to_writer)))?;
         Ok((Self { writes, reads, compactions }, Running { threads, _lock: lock }))
     }
 
-    /// Puts a request into its queue. Requests of one document that are writes are done in their order.
-    pub(crate) fn submit(&self, key: &Arc<str>, request: LogOp, answer: Answer) {
-        let job = Job { key: Arc::clone(key), request, answer };
-        let refused = match &job.request {
-            LogOp::Append { .. } => {
-                self.writes.send(write::Write::Append(job)).err().map(|refused| match refused.0 {
-                    write::Write::Append(job) => job.answer,
-                    write::Write::Replace { answer, .. } => answer,
-                })
+    /// Puts a request into its queue; `doc` is from [`name`]. Requests of one document that are writes are done in
+    /// their order, and a read sees every write that was answered before.
+    pub(crate) fn submit(&self, doc: &Arc<str>, request: LogOp, answer: Answer) {
+        let name = Arc::clone(doc);
+        let read = |question, answer| self.read(Read::Document { name: Arc::clone(doc), question, answer });
+        let change = match request {
+            LogOp::Load { since } => return read(Question::Load { since }, answer),
+            LogOp::ListVersions => return read(Question::ListVersions, answer),
+            LogOp::ReadVersion { id } => return read(Question::ReadVersion { id }, answer),
+            LogOp::Compact { upto } => {
+                if let Err(refused) = self.compactions.send(Compaction { name, upto, answer }) {
+                    refused.0.fail(LogError::Unavailable);
+                }
+                return;
             }
-            LogOp::Load => self.reads.send(job).err().map(|refused| refused.0.answer),
-            LogOp::Compact { .. } => self.compactions.send(job).err().map(|refused| refused.0.answer),
+            LogOp::Append { updates } => Change::Append { updates },
+            LogOp::Create { updates } => Change::Create { updates },
+            LogOp::Delete => Change::Delete,
+            LogOp::PutVersion { version, body, most } => Change::PutVersion { version, body, most },
+            LogOp::DeleteVersion { id } => Change::DeleteVersion { id },
         };
-        // Its thread is gone: it panicked, and said so.
-        if let Some(answer) = refused {
-            answer(Err(LogError::Unavailable));
+        self.write(Write::Document { name, change, answer });
+    }
+
+    /// Puts a request to all documents into its queue.
+    pub(crate) fn catalog(&self, request: CatalogOp, answer: CatalogAnswer) {
+        match request {
+            CatalogOp::List { prefix, after, limit } => {
+                self.read(Read::List { prefix, after, limit, answer });
+            }
+            CatalogOp::Check => {
+                let answer = Box::new(move |reply: Result<_, _>| answer(reply.map(|_| Vec::new())));
+                self.write(Write::Check { answer });
+            }
+        }
+    }
+
+    // A queue refuses what it is given if its thread is gone: it panicked, and said so.
+
+    fn read(&self, read: Read) {
+        if let Err(refused) = self.reads.send(read) {
+            refused.0.fail(LogError::Unavailable);
+        }
+    }
+
+    fn write(&self, write: Write) {
+        if let Err(refused) = self.writes.send(write) {
+            refused.0.fail(LogError::Unavailable);
         }
     }
 }
@@ -153,41 +163,9 @@ impl Running {
     }
 }
 
-/// The key of a document in the store.
-pub(crate) fn key(doc: &DocName) -> Arc<str> {
-    doc.to_key().into()
-}
-
-fn prepare(path: &Path) -> Result<Connection, OpenError> {
-    let mut db = Connection::open(path)?;
-    // FULL: a commit has reached the disk. WAL: readers and the writer do not wait for one another.
-    db.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8192;
-         PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;",
-    )?;
-    db.busy_timeout(Duration::from_secs(10))?;
-    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        SCHEMA => {}
-        0 => {
-            let txn = db.transaction()?;
-            txn.execute_batch(TABLES)?;
-            txn.pragma_update(None, "user_version", SCHEMA)?;
-            txn.commit()?;
-        }
-        other => return Err(OpenError::Version(other)),
-    }
-    Ok(db)
-}
-
-fn reader(path: &Path) -> Result<Connection, OpenError> {
-    let db = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    db.busy_timeout(Duration::from_secs(10))?;
-    db.execute_batch("PRAGMA cache_size = -2048;")?;
-    Ok(db)
+/// The name that a document has in the store, and in [`CatalogOp::List`].
+pub(crate) fn name(doc: &DocName) -> Arc<str> {
+    doc.internal().into()
 }
 
 fn log_error(error: &rusqlite::Error) -> LogError {
@@ -208,6 +186,8 @@ pub(crate) enum OpenError {
     InUse,
     /// The file is from another version of yonder.
     Version(i64),
+    /// An older version's row has a key that no document has.
+    Key(String),
     /// SQLite says.
     Database(rusqlite::Error),
 }
@@ -224,8 +204,13 @@ impl std::fmt::Display for OpenError {
             Self::Directory(error) => error.fmt(f),
             Self::InUse => f.write_str("another process serves from it"),
             Self::Version(version) => {
-                write!(f, "its tables are of version {version}, this yonder knows version {SCHEMA}")
+                write!(
+                    f,
+                    "its tables are of version {version}, this yonder knows version {}",
+                    schema::VERSION
+                )
             }
+            Self::Key(key) => write!(f, "its tables have a document {key:?}, which is no document's key"),
             Self::Database(error) => error.fmt(f),
         }
     }

@@ -1,0 +1,395 @@
+//! Reads over HTTP that wait: long-polls and event streams; and those that only wait for a load.
+//!
+//! Readers are given what is stored and nothing else, with the place behind it. Most have just had the update
+//! before: they are served from the last few that were stored. Who is further behind waits for a load, one at a
+//! time, that serves all who wait. What several get is encoded once.
+
+use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
+use crate::http::frames::{self, Batch, KEEP_ALIVE};
+use crate::http::{ApiError, Reply};
+use crate::limits::Limits;
+use crate::log::{Loaded, Offset};
+use crate::presence::Presence;
+use crate::request::{Live, PresenceOffset};
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Batches that are kept while readers are served, for those who are at the same place.
+const SHARED: usize = 4;
+
+/// The name of a presence stream.
+pub(super) type StreamName = Cow<'static, str>;
+
+/// All reads that wait.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    list: BTreeMap<ConnId, Reader>,
+    deadlines: BTreeSet<(Millis, ConnId)>,
+    recent: Option<Recent>,
+    /// The load for those who are behind, and from where on it is.
+    load: Option<(OpId, Offset)>,
+    keep_alive_at: Option<Millis>,
+    /// Something happened that readers may have to be told.
+    pub(super) stale: bool,
+}
+
+/// One read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// The last update that it has; none if it reads presence only.
+    pub(super) updates: Option<Offset>,
+    /// A presence stream, and the version that it has; none for everyone who is there.
+    pub(super) presence: Option<(StreamName, Option<u64>)>,
+    pub(super) live: Live,
+    pub(super) cursor: Option<u64>,
+    /// What `If-None-Match` says; with an empty one there is a tag all the same.
+    pub(super) tag: Option<String>,
+    pub(super) deadline: Millis,
+    /// The head of its event stream is out.
+    pub(super) opened: bool,
+    /// It waits for a load.
+    pub(super) behind: bool,
+}
+
+/// The last updates that were stored.
+#[derive(Debug)]
+struct Recent {
+    /// Everything behind this is here.
+    from: Offset,
+    updates: VecDeque<(Offset, Bytes)>,
+    bytes: usize,
+}
+
+/// What readers are told about: the end of the log, and who is there.
+pub(super) struct Now<'a> {
+    pub(super) end: Offset,
+    pub(super) life: Millis,
+    pub(super) presence: &'a dyn Fn(&str) -> Option<&'a Presence>,
+    pub(super) now: Millis,
+}
+
+/// Batches of one round, by what their readers had.
+#[derive(Default)]
+struct Shared {
+    batches: VecDeque<Encoded>,
+}
+
+struct Encoded {
+    updates: Option<Offset>,
+    presence: Option<(StreamName, Option<u64>)>,
+    batch: Batch,
+    events: Option<(u64, Bytes)>,
+}
+
+impl Readers {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Takes a read; `end` is where the log ends.
+    pub(super) fn add(&mut self, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
+        if reader.live != Live::No && reader.updates.is_some() {
+            self.recent.get_or_insert_with(|| Recent { from: end, updates: VecDeque::new(), bytes: 0 });
+        }
+        if reader.live == Live::Events {
+            let at = Millis(reader.deadline.0.saturating_sub(limits.event_stream)).after(limits.keep_alive);
+            self.keep_alive_at.get_or_insert(at);
+        }
+        self.deadlines.insert((reader.deadline, conn));
+        self.list.insert(conn, reader);
+        self.stale = true;
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId) -> Option<Reader> {
+        let reader = self.list.remove(&conn)?;
+        self.deadlines.remove(&(reader.deadline, conn));
+        Some(reader)
+    }
+
+    /// Updates that were stored.
+    pub(super) fn stored(&mut self, updates: &[(Offset, Bytes)], limits: &Limits) {
+        if let Some(recent) = &mut self.recent {
+            recent.push(updates, limits);
+        }
+        self.stale |= !self.list.is_empty();
+    }
+
+    /// Nobody is here any more: what is kept for readers can go.
+    pub(super) fn rest(&mut self) {
+        self.recent = None;
+    }
+
+    /// The place from which on a load is needed, unless one is on its way.
+    pub(super) fn wants_load(&self) -> Option<Offset> {
+        if self.load.is_some() {
+            return None;
+        }
+        self.list.values().filter(|reader| reader.behind).filter_map(|reader| reader.updates).min()
+    }
+
+    /// Whether a reply of the store is for readers.
+    pub(super) fn awaits(&self, op: OpId) -> bool {
+        self.load.is_some_and(|(known, _)| known == op)
+    }
+
+    pub(super) fn loading(&mut self, op: OpId, since: Offset) {
+        self.load = Some((op, since));
+    }
+
+    /// Gives what there is to everyone who lacks it.
+    pub(super) fn serve(&mut self, now: &Now<'_>, effects: &mut Effects) {
+        self.stale = false;
+        let mut shared = Shared::default();
+        let mut over = Vec::new();
+        for (conn, reader) in self.list.iter_mut().filter(|(_, reader)| !reader.behind) {
+            let since = reader.updates;
+            let at_hand = since.is_none_or(|since| {
+                since == now.end || self.recent.as_ref().is_some_and(|recent| recent.from <= since)
+            });
+            if !at_hand {
+                reader.behind = true;
+                continue;
+            }
+            let encoded = shared.get(reader, now, || {
+                let news = self.recent.iter().flat_map(|recent| recent.behind(since.unwrap_or(now.end)));
+                (frames::frames(news), now.end)
+            });
+            if reader.take(*conn, encoded, now, effects) {
+                over.push(*conn);
+            }
+        }
+        for conn in over {
+            self.remove(conn);
+        }
+    }
+
+    /// Gives what was loaded to everyone who waits for it.
+    pub(super) fn loaded(
+        &mut self,
+        op: OpId,
+        loaded: Result<Loaded, ApiError>,
+        now: &Now<'_>,
+        effects: &mut Effects,
+    ) {
+        let Some((_, from)) = self.load.take_if(|(known, _)| *known == op) else { return };
+        self.stale = true;
+        let mut shared = Shared::default();
+        let mut over = Vec::new();
+        for (conn, reader) in self.list.iter_mut().filter(|(_, reader)| reader.behind) {
+            let Some(since) = reader.updates.filter(|since| *since >= from) else { continue };
+            reader.behind = false;
+            let gives = match &loaded {
+                Ok(loaded) => {
+                    let encoded = shared.get(reader, now, || (loaded_frames(loaded, since), loaded.tail.end));
+                    reader.take(*conn, encoded, now, effects)
+                }
+                Err(error) => {
+                    reader.fail(*conn, error.clone(), effects);
+                    true
+                }
+            };
+            if gives {
+                over.push(*conn);
+            }
+        }
+        for conn in over {
+            self.remove(conn);
+        }
+    }
+
+    /// Ends who is at the deadline, and gives the others a sign of life.
+    pub(super) fn tick(&mut self, now: &Now<'_>, limits: &Limits, effects: &mut Effects) {
+        while let Some((_, conn)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.now) {
+            let Some(reader) = self.remove(conn) else { return };
+            match reader.live {
+                Live::Events if reader.opened => {
+                    effects
+                        .close(conn, Close::new(Close::NORMAL, "the event stream has reached its deadline"));
+                }
+                _ if reader.behind => {
+                    reader.fail(conn, ApiError::overloaded("the store is too slow"), effects);
+                }
+                _ => effects.reply(
+                    conn,
+                    frames::polled(&reader.nothing(now), frames::cursor(now.now, reader.cursor)),
+                ),
+            }
+        }
+        if self.keep_alive_at.is_some_and(|at| at <= now.now) {
+            let mut any = false;
+            for (conn, _) in self.list.iter().filter(|(_, reader)| reader.opened) {
+                any = true;
+                effects.send(To::Conn(*conn), Bytes::from_static(KEEP_ALIVE.as_bytes()));
+            }
+            self.keep_alive_at = any.then(|| now.now.after(limits.keep_alive));
+        }
+    }
+
+    /// When [`Readers::tick`] has something to do.
+    pub(super) fn next_tick(&self) -> Option<Millis> {
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        deadline.into_iter().chain(self.keep_alive_at).min()
+    }
+
+    /// Ends everyone that `ends` names: the document, or a presence stream of it, is gone.
+    pub(super) fn end(&mut self, error: &ApiError, effects: &mut Effects, ends: impl Fn(&Reader) -> bool) {
+        let conns: Vec<_> =
+            self.list.iter().filter(|(_, reader)| ends(reader)).map(|(conn, _)| *conn).collect();
+        for conn in conns {
+            if let Some(reader) = self.remove(conn) {
+                reader.fail(conn, error.clone(), effects);
+            }
+        }
+    }
+
+    /// Forgets what was known of the log: the document was deleted or begins anew.
+    pub(super) fn begin_anew(&mut self) {
+        (self.recent, self.load) = (None, None);
+    }
+}
+
+impl Reader {
+    /// Gives a reader what it lacks; true if that was all it wants.
+    fn take(&mut self, conn: ConnId, encoded: &mut Encoded, now: &Now<'_>, effects: &mut Effects) -> bool {
+        let batch = &encoded.batch;
+        let since = self.updates;
+        self.updates = batch.end;
+        if let (Some((_, known)), Some(end)) = (&mut self.presence, batch.presence_end) {
+            *known = Some(end.version);
+        }
+        match self.live {
+            Live::No => {
+                let tag = since.zip(batch.end).filter(|_| self.tag.is_some());
+                let tag = tag.map(|(since, end)| (frames::tag(since, end), end));
+                effects.reply(
+                    conn,
+                    match (tag, &self.tag) {
+                        (Some((tag, end)), Some(known)) if frames::matches(known, &tag) => {
+                            frames::not_modified(tag, end)
+                        }
+                        (tag, _) => frames::caught_up(batch, tag.map(|(tag, _)| tag)),
+                    },
+                );
+                true
+            }
+            Live::LongPoll if batch.is_empty() => false,
+            Live::LongPoll => {
+                effects.reply(conn, frames::polled(batch, frames::cursor(now.now, self.cursor)));
+                true
+            }
+            Live::Events if self.opened && batch.is_empty() => false,
+            Live::Events => {
+                let events = encoded.events(frames::cursor(now.now, self.cursor));
+                if core::mem::replace(&mut self.opened, true) {
+                    effects.send(To::Conn(conn), events);
+                } else {
+                    effects.reply(conn, frames::opened(events));
+                }
+                false
+            }
+        }
+    }
+
+    fn fail(&self, conn: ConnId, error: ApiError, effects: &mut Effects) {
+        if self.opened {
+            effects.close(conn, Close::new(Close::NORMAL, error.message));
+        } else {
+            effects.reply(conn, Reply::from(error));
+        }
+    }
+
+    /// An empty batch at the place where it is.
+    fn nothing(&self, now: &Now<'_>) -> Batch {
+        let version = |(_, version): &(_, Option<u64>)| PresenceOffset {
+            life: now.life,
+            version: version.unwrap_or_default(),
+        };
+        Batch {
+            end: self.updates,
+            up_to_date: self.updates.is_none_or(|at| at == now.end),
+            presence_end: self.presence.as_ref().map(version),
+            ..Batch::default()
+        }
+    }
+}
+
+impl Shared {
+    /// The batch for a reader: made by `updates` (frames, and the place behind them) unless another at the same
+    /// place has had it.
+    fn get(
+        &mut self,
+        reader: &Reader,
+        now: &Now<'_>,
+        updates: impl FnOnce() -> (Bytes, Offset),
+    ) -> &mut Encoded {
+        let same = |known: &Encoded| known.updates == reader.updates && known.presence == reader.presence;
+        if let Some(index) = self.batches.iter().position(same) {
+            return &mut self.batches[index];
+        }
+        let mut batch = Batch { up_to_date: true, ..Batch::default() };
+        if reader.updates.is_some() {
+            let (frames, end) = updates();
+            (batch.updates, batch.end, batch.up_to_date) = (frames, Some(end), end == now.end);
+        }
+        if let Some((stream, since)) = &reader.presence {
+            let presence = (now.presence)(stream);
+            let version = presence.map_or(0, Presence::version);
+            let news = presence.and_then(|presence| match since {
+                Some(since) if *since <= version => presence.since(*since),
+                _ => presence.states(),
+            });
+            batch.presence = news.map(|news| frames::frames([&news])).unwrap_or_default();
+            batch.presence_end = Some(PresenceOffset { life: now.life, version });
+        }
+        if self.batches.len() >= SHARED {
+            self.batches.pop_back();
+        }
+        let (updates, presence) = (reader.updates, reader.presence.clone());
+        self.batches.push_front(Encoded { updates, presence, batch, events: None });
+        &mut self.batches[0]
+    }
+}
+
+impl Encoded {
+    fn events(&mut self, cursor: u64) -> Bytes {
+        match &self.events {
+            Some((known, events)) if *known == cursor => events.clone(),
+            _ => {
+                let events = frames::events(&self.batch, cursor);
+                self.events = Some((cursor, events.clone()));
+                events
+            }
+        }
+    }
+}
+
+impl Recent {
+    fn push(&mut self, updates: &[(Offset, Bytes)], limits: &Limits) {
+        for (offset, update) in updates {
+            self.bytes += update.len();
+            self.updates.push_back((*offset, update.clone()));
+        }
+        while self.bytes > limits.recent_bytes || self.updates.len() > limits.recent_updates {
+            let Some((offset, update)) = self.updates.pop_front() else { return };
+            self.bytes -= update.len();
+            self.from = offset;
+        }
+    }
+
+    fn behind(&self, since: Offset) -> impl Iterator<Item = &Bytes> {
+        let start = self.updates.partition_point(|(offset, _)| *offset <= since);
+        self.updates.range(start..).map(|(_, update)| update)
+    }
+}
+
+/// What a load has for a reader: the snapshot only if it covers something that the reader lacks.
+fn loaded_frames(loaded: &Loaded, since: Offset) -> Bytes {
+    let snapshot = loaded.snapshot.iter().filter(|_| since < loaded.tail.snapshot);
+    let news = loaded.updates.iter().filter(|(offset, _)| *offset > since).map(|(_, update)| update);
+    frames::frames(snapshot.chain(news))
+}

@@ -1,0 +1,514 @@
+//! HTTP requests to a document: each is answered once, at once or when the store has said what it takes.
+
+use super::readers::{Now, Reader, StreamName};
+use super::{Owed, Room, Waiting};
+use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
+use crate::http::frames;
+use crate::http::streams::DEFAULT_STREAM;
+use crate::http::{ApiError, Reply, sweet};
+use crate::log::{Life, LogError, LogOp, LogReply, Offset, Version};
+use crate::presence::{Presence, PresenceError};
+use crate::replica;
+use crate::request::{DocRequest, Live, PresenceOffset, PresenceOp, PresenceSince, Read, Since, VersionOp};
+use crate::wire;
+use bytes::Bytes;
+
+/// A request to the store on behalf of one HTTP request, and what its reply is for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Create { created: Reply, existed: Result<Reply, ApiError> },
+    Delete,
+    Snapshot(Offset),
+    Keep(Version),
+    Versions,
+    Version(Use),
+    Forget,
+}
+
+/// What a version is read for.
+#[derive(Debug)]
+pub(super) enum Use {
+    State,
+    Json,
+    Restore { client: u32 },
+}
+
+/// What the whole document, as one update, is needed for.
+#[derive(Debug)]
+pub(super) enum View {
+    State,
+    Json,
+    Copy { to: crate::DocName, reply: Reply },
+    Keep { name: String, random: u32 },
+    Restore { version: Bytes, client: u32 },
+}
+
+/// A presence stream beside the default one.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) presence: Presence,
+    pub(super) used: Millis,
+}
+
+impl Room {
+    pub(super) fn request(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        request: DocRequest,
+        expires: Option<Millis>,
+        effects: &mut Effects,
+    ) {
+        match request {
+            DocRequest::Create { content, created, existed } => {
+                let request = LogOp::Create { updates: content };
+                self.ask_store(conn, request, Asked::Create { created, existed }, effects);
+            }
+            DocRequest::Delete => self.ask_store(conn, LogOp::Delete, Asked::Delete, effects),
+            other => {
+                self.asking.push((conn, other, expires));
+                self.document.peek(now, effects);
+                self.settle_asking(now, effects);
+            }
+        }
+    }
+
+    /// Goes on with the requests that waited to learn whether the document is there.
+    pub(super) fn settle_asking(&mut self, now: Millis, effects: &mut Effects) {
+        if self.document.tail().is_none() {
+            return;
+        }
+        for (conn, request, expires) in core::mem::take(&mut self.asking) {
+            match self.document.tail().map(|tail| tail.life) {
+                Some(Life::Live) => self.answer_request(now, conn, request, expires, effects),
+                _ => effects.reply(
+                    conn,
+                    match request {
+                        DocRequest::Exists { otherwise, .. } => otherwise,
+                        _ => ApiError::no_document(),
+                    },
+                ),
+            }
+        }
+    }
+
+    /// A request to a document that is there.
+    fn answer_request(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        request: DocRequest,
+        expires: Option<Millis>,
+        effects: &mut Effects,
+    ) {
+        match request {
+            DocRequest::Exists { reply, .. } => effects.reply(conn, self.at_end(reply)),
+            DocRequest::Append { updates, reply } => self.post(conn, &updates, reply, effects),
+            DocRequest::State => self.view(conn, View::State),
+            DocRequest::Json => self.view(conn, View::Json),
+            DocRequest::Copy { to, reply } => self.view(conn, View::Copy { to, reply }),
+            DocRequest::Discover { path, query } => {
+                if let Some(tail) = self.document.tail() {
+                    effects.reply(conn, frames::discovered(&path, &query, tail));
+                }
+            }
+            DocRequest::Snapshot(at) => {
+                if at != Offset::START && self.document.tail().is_some_and(|tail| tail.snapshot == at) {
+                    self.ask_store(conn, LogOp::Load { since: Offset::START }, Asked::Snapshot(at), effects);
+                } else {
+                    effects.reply(conn, ApiError::no_snapshot());
+                }
+            }
+            DocRequest::Read(read) => self.read(now, conn, read, expires, effects),
+            DocRequest::Presence { stream, what } => self.presence_request(now, conn, &stream, what, effects),
+            DocRequest::Version(VersionOp::Make { name, random }) => {
+                self.view(conn, View::Keep { name, random })
+            }
+            DocRequest::Version(VersionOp::List) => {
+                self.ask_store(conn, LogOp::ListVersions, Asked::Versions, effects);
+            }
+            DocRequest::Version(VersionOp::State(id)) => self.read_version(conn, id, Use::State, effects),
+            DocRequest::Version(VersionOp::Json(id)) => self.read_version(conn, id, Use::Json, effects),
+            DocRequest::Version(VersionOp::Restore { id, client }) => {
+                self.read_version(conn, id, Use::Restore { client }, effects);
+            }
+            DocRequest::Version(VersionOp::Delete(id)) => {
+                self.ask_store(conn, LogOp::DeleteVersion { id }, Asked::Forget, effects);
+            }
+            // Asked of the store before.
+            DocRequest::Create { .. } | DocRequest::Delete => {}
+        }
+    }
+
+    fn ask_store(&mut self, conn: ConnId, request: LogOp, what: Asked, effects: &mut Effects) {
+        let op = self.document.op();
+        self.asked.insert(op, (conn, what));
+        effects.store(op, request);
+    }
+
+    fn read_version(&mut self, conn: ConnId, id: String, what: Use, effects: &mut Effects) {
+        self.ask_store(conn, LogOp::ReadVersion { id }, Asked::Version(what), effects);
+    }
+
+    fn at_end(&self, reply: Reply) -> Reply {
+        let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+        reply.with("stream-next-offset", end.to_string())
+    }
+
+    fn view(&mut self, conn: ConnId, view: View) {
+        let after = self.document.accepted();
+        self.waiting.push(Waiting { conn, after, what: Owed::View(view) });
+    }
+
+    fn post(&mut self, conn: ConnId, updates: &[Bytes], reply: Reply, effects: &mut Effects) {
+        match self.checked(updates) {
+            Err(error) => effects.reply(conn, error),
+            Ok(updates) => {
+                for update in updates {
+                    self.take(update, effects);
+                }
+                let after = self.document.accepted();
+                self.waiting.push(Waiting { conn, after, what: Owed::Reply(reply) });
+            }
+        }
+    }
+
+    /// Those of some updates that say anything; an error if one cannot be taken, and then none is.
+    fn checked(&self, updates: &[Bytes]) -> Result<Vec<Bytes>, ApiError> {
+        let mut checked = Vec::with_capacity(updates.len());
+        let mut bytes = 0;
+        for update in updates {
+            if update.len() > self.config.limits.update_bytes {
+                return Err(ApiError::too_large("an update exceeds its limit"));
+            }
+            let summary =
+                replica::validate(update).map_err(|error| ApiError::invalid(format!("update: {error}")))?;
+            if !summary.is_empty() {
+                bytes += update.len();
+                checked.push(update.clone());
+            }
+        }
+        match self.refuses(bytes) {
+            Some(reason) if reason.code == Close::TOO_BIG => Err(ApiError::too_large(reason.reason)),
+            Some(reason) => Err(ApiError::overloaded(reason.reason)),
+            None => Ok(checked),
+        }
+    }
+
+    /// Takes an update that was checked and came from no socket.
+    fn take(&mut self, update: Bytes, effects: &mut Effects) {
+        if !self.sessions.is_empty() {
+            effects.send(To::Sockets { except: None }, wire::update(&update));
+        }
+        self.document.accept(update);
+    }
+
+    fn read(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        read: Read,
+        expires: Option<Millis>,
+        effects: &mut Effects,
+    ) {
+        let limits = &self.config.limits;
+        if self.readers.len() >= limits.held {
+            effects.reply(conn, ApiError::rate_limited("the document holds too many requests"));
+            return;
+        }
+        let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+        let tag = match read.updates {
+            Some(Since::Start | Since::At(_)) => Some(read.if_none_match.unwrap_or_default()),
+            Some(Since::Now) | None => None,
+        };
+        let updates = read.updates.map(|since| match since {
+            Since::Start => Offset::START,
+            Since::Now => end,
+            // Not of this log as it is: a store that lost its end. Then everything is news.
+            Since::At(offset) if offset > end => Offset::START,
+            Since::At(offset) => offset,
+        });
+        let presence = read.presence.map(|(stream, since)| {
+            let known = match since {
+                PresenceSince::At(PresenceOffset { life, version }) if life == self.born => Some(version),
+                PresenceSince::At(_) | PresenceSince::All => None,
+            };
+            (if stream == DEFAULT_STREAM { DEFAULT_STREAM.into() } else { StreamName::from(stream) }, known)
+        });
+        if let Some((stream, _)) = &presence
+            && !self.touch_stream(now, stream)
+        {
+            effects.reply(conn, ApiError::no_stream());
+            return;
+        }
+        let limits = &self.config.limits;
+        // A reader that does not wait has as long as the store has patience.
+        let (length, spread) = match read.live {
+            Live::No => (2 * limits.store_patience, 0),
+            Live::LongPoll => (limits.long_poll, limits.long_poll * 15 / 100),
+            Live::Events => (limits.event_stream, limits.event_stream * 15 / 100),
+        };
+        let deadline = now.after(length - scatter(conn, spread));
+        let deadline = expires.map_or(deadline, |at| at.min(deadline));
+        let (live, cursor) = (read.live, read.cursor);
+        let reader = Reader { updates, presence, live, cursor, tag, deadline, opened: false, behind: false };
+        self.readers.add(conn, reader, end, limits);
+    }
+
+    fn presence_request(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        stream: &str,
+        what: PresenceOp,
+        effects: &mut Effects,
+    ) {
+        let is_default = stream == DEFAULT_STREAM;
+        let known = self.touch_stream(now, stream);
+        let reply = match what {
+            PresenceOp::Head if known => Ok(Reply::empty(200).with("cache-control", "no-store")),
+            PresenceOp::Head => Err(ApiError::no_stream()),
+            PresenceOp::Create { .. } if known => Ok(Reply::empty(200)),
+            PresenceOp::Create { path } => {
+                let mut location = format!("{path}?awareness=");
+                crate::http::percent_encode(stream, &mut location);
+                self.make_stream(now, stream).map(|()| Reply::empty(201).with("location", location))
+            }
+            PresenceOp::Delete if known => {
+                self.readers.end(&ApiError::no_stream(), effects, |reader| {
+                    reader.updates.is_none()
+                        && reader.presence.as_ref().is_some_and(|(name, _)| name == stream)
+                });
+                self.streams.remove(stream);
+                effects.reply(conn, Reply::empty(204));
+                return;
+            }
+            PresenceOp::Delete => Err(ApiError::no_stream()),
+            PresenceOp::Append(updates) => {
+                let made = if known { Ok(()) } else { self.make_stream(now, stream) };
+                made.and_then(|()| self.announce(now, stream, is_default, &updates, effects))
+            }
+        };
+        let version = self.presence_of(stream).map_or(0, Presence::version);
+        let offset = PresenceOffset { life: self.born, version };
+        effects.reply(
+            conn,
+            Reply::from(reply.map(|reply| reply.with("stream-next-offset", offset.to_string()))),
+        );
+    }
+
+    fn announce(
+        &mut self,
+        now: Millis,
+        stream: &str,
+        is_default: bool,
+        updates: &[Bytes],
+        effects: &mut Effects,
+    ) -> Result<Reply, ApiError> {
+        let limits = &self.config.limits;
+        for update in updates {
+            let presence = match self.streams.get_mut(stream) {
+                _ if is_default => &mut self.presence,
+                Some(stream) => &mut stream.presence,
+                None => return Err(ApiError::no_stream()),
+            };
+            let applied = presence.apply(now, None, false, update, limits).map_err(|error| match error {
+                PresenceError::TooBig => ApiError::too_large(format!("awareness: {error}")),
+                PresenceError::Wire(_) | PresenceError::Json => {
+                    ApiError::invalid(format!("awareness: {error}"))
+                }
+            })?;
+            if let Some(relay) = applied.relay {
+                self.readers.stale = true;
+                if is_default && !self.sessions.is_empty() {
+                    effects.send(To::Sockets { except: None }, wire::awareness(&relay));
+                }
+            }
+        }
+        Ok(Reply::empty(204))
+    }
+
+    /// Whether there is a presence stream of this name; it is kept for longer then.
+    fn touch_stream(&mut self, now: Millis, stream: &str) -> bool {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.used = now;
+        }
+        stream == DEFAULT_STREAM || self.streams.contains_key(stream)
+    }
+
+    fn make_stream(&mut self, now: Millis, stream: &str) -> Result<(), ApiError> {
+        if self.streams.len() >= self.config.limits.presence_streams {
+            return Err(ApiError::rate_limited("the document has too many awareness streams"));
+        }
+        self.streams.insert(stream.to_owned(), Stream { used: now, ..Stream::default() });
+        Ok(())
+    }
+
+    fn presence_of(&self, stream: &str) -> Option<&Presence> {
+        match self.streams.get(stream) {
+            _ if stream == DEFAULT_STREAM => Some(&self.presence),
+            stream => stream.map(|stream| &stream.presence),
+        }
+    }
+
+    /// Gives readers what happened, and loads for those who are behind.
+    pub(super) fn serve_readers(&mut self, now: Millis, effects: &mut Effects) {
+        if !self.readers.stale {
+            return;
+        }
+        self.with_readers(now, |readers, now| readers.serve(now, effects));
+        if let Some(since) = self.readers.wants_load() {
+            let op = self.document.op();
+            self.readers.loading(op, since);
+            effects.store(op, LogOp::Load { since });
+        }
+    }
+
+    pub(super) fn with_readers(
+        &mut self,
+        now: Millis,
+        work: impl FnOnce(&mut super::readers::Readers, &Now<'_>),
+    ) {
+        let mut readers = core::mem::take(&mut self.readers);
+        let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+        let presence = |stream: &str| self.presence_of(stream);
+        work(&mut readers, &Now { end, life: self.born, presence: &presence, now });
+        self.readers = readers;
+    }
+
+    /// Takes a reply of the store to a request on behalf of an HTTP request; gives it back if it is for another.
+    pub(super) fn on_asked(
+        &mut self,
+        now: Millis,
+        op: OpId,
+        reply: Result<LogReply, LogError>,
+        effects: &mut Effects,
+    ) -> Option<Result<LogReply, LogError>> {
+        let Some((conn, asked)) = self.asked.remove(&op) else { return Some(reply) };
+        let answer = match (asked, reply) {
+            (_, Err(error)) => Err(ApiError::from(error)),
+            (Asked::Create { created, existed }, Ok(LogReply::Created { existed: was, tail })) => {
+                if !was {
+                    self.document.begin_anew(tail);
+                    self.readers.begin_anew();
+                }
+                if was { existed } else { Ok(created) }.map(|reply| self.at_end(reply))
+            }
+            (Asked::Delete, Ok(LogReply::Deleted { existed, tail })) => {
+                self.document.begin_anew(tail);
+                self.end_document(now, effects);
+                if existed { Ok(Reply::empty(204)) } else { Err(ApiError::no_document()) }
+            }
+            (Asked::Snapshot(at), Ok(LogReply::Loaded(loaded))) => match loaded.snapshot {
+                Some(body) if loaded.tail.snapshot == at => Ok(frames::snapshot(body, at)),
+                _ => Err(ApiError::no_snapshot()),
+            },
+            (Asked::Keep(version), Ok(LogReply::Done(true))) => Ok(sweet::version_made(&version)),
+            (Asked::Keep(_), Ok(LogReply::Done(false))) => {
+                Err(ApiError::too_many_versions(self.config.limits.versions))
+            }
+            (Asked::Versions, Ok(LogReply::Versions(versions))) => Ok(sweet::versions(&versions)),
+            (Asked::Version(_), Ok(LogReply::Version(None))) => Err(ApiError::no_version()),
+            (Asked::Version(Use::State), Ok(LogReply::Version(Some(body)))) => Ok(Reply::octets(body)),
+            (Asked::Version(Use::Json), Ok(LogReply::Version(Some(body)))) => self.json(&body),
+            (Asked::Version(Use::Restore { client }), Ok(LogReply::Version(Some(version)))) => {
+                self.view(conn, View::Restore { version, client });
+                return None;
+            }
+            (Asked::Forget, Ok(LogReply::Done(true))) => Ok(Reply::empty(204)),
+            (Asked::Forget, Ok(LogReply::Done(false))) => Err(ApiError::no_version()),
+            (_, Ok(_)) => Err(ApiError::from(LogError::Corrupt)),
+        };
+        effects.reply(conn, Reply::from(answer));
+        None
+    }
+
+    /// The document was deleted: whoever reads or edits it is told so, and everyone in it is gone.
+    fn end_document(&mut self, now: Millis, effects: &mut Effects) {
+        self.refuse_waiting(&ApiError::no_document(), effects, |_| true);
+        self.readers.begin_anew();
+        self.readers.end(&ApiError::no_document(), effects, |_| true);
+        self.close_all(now, Close::NOT_FOUND, "the document was deleted", effects);
+        self.presence = Presence::default();
+        self.streams.clear();
+    }
+
+    /// Answers HTTP requests that can no longer be answered as they wish.
+    pub(super) fn refuse_waiting(
+        &mut self,
+        error: &ApiError,
+        effects: &mut Effects,
+        refuses: impl Fn(&Waiting) -> bool,
+    ) {
+        self.waiting.retain(|waiting| {
+            let refused = matches!(waiting.what, Owed::Reply(_) | Owed::View(_)) && refuses(waiting);
+            if refused {
+                effects.reply(waiting.conn, error.clone());
+            }
+            !refused
+        });
+    }
+
+    /// Does with the whole document what it was needed for.
+    pub(super) fn show(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        view: View,
+        state: Bytes,
+        effects: &mut Effects,
+    ) {
+        let is_empty = *state == [0, 0];
+        let answer = match view {
+            View::State => Ok(self.at_end(Reply::octets(state)).with("cache-control", "no-store")),
+            View::Json => self.json(&state),
+            View::Copy { to, reply } => {
+                let content = if is_empty { Vec::new() } else { vec![state] };
+                let existed = Err(ApiError::document_exists());
+                effects.forward(conn, to, DocRequest::Create { content, created: reply, existed });
+                return;
+            }
+            View::Keep { name, random } => {
+                let id = format!("{:011x}{random:08x}", now.0);
+                let version = Version { id, name, created: now, bytes: state.len() as u64 };
+                let most = self.config.limits.versions;
+                let request = LogOp::PutVersion { version: version.clone(), body: state, most };
+                self.ask_store(conn, request, Asked::Keep(version), effects);
+                return;
+            }
+            View::Restore { version, client } => {
+                let reverted = self
+                    .fits(state.len().max(version.len()))
+                    .and_then(|()| replica::revert(&state, &version, client.into()).map_err(unreadable));
+                match reverted {
+                    Ok(Some(update)) => return self.post(conn, &[update], Reply::json(200, "{}"), effects),
+                    Ok(None) => Ok(self.at_end(Reply::json(200, "{}"))),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        effects.reply(conn, Reply::from(answer));
+    }
+
+    fn json(&self, state: &[u8]) -> Result<Reply, ApiError> {
+        self.fits(state.len())?;
+        replica::to_json(state).map(|json| Reply::json(200, json)).map_err(unreadable)
+    }
+
+    fn fits(&self, bytes: usize) -> Result<(), ApiError> {
+        if bytes as u64 > self.config.limits.view_bytes {
+            return Err(ApiError::too_large("the document is too large for this view of it"));
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(error: impl core::fmt::Display) -> ApiError {
+    ApiError::internal(format!("the document cannot be read: {error}"))
+}
+
+/// A number below `spread`, another one for each connection: who came together must not leave together.
+fn scatter(conn: ConnId, spread: u64) -> u64 {
+    let mixed = conn.0.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    if spread == 0 { 0 } else { (mixed >> 32) % spread }
+}
