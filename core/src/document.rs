@@ -347,7 +347,7 @@ impl Document {
     }
 
     /// Takes a tail, unless it was overtaken by an append.
-    fn learn(&mut self, tail: Tail) {
+    pub(crate) fn learn(&mut self, tail: Tail) {
         if self.tail.is_none_or(|known| known.end <= tail.end) {
             self.tail = Some(tail);
         }

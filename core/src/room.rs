@@ -10,27 +10,31 @@
 //!   had when it asked, edits from before the connection included; an answer to a state vector for all that was
 //!   accepted before the question. Relaying is earlier: the sender still holds what was not acknowledged.
 
+mod owed;
 mod parking;
 mod readers;
 mod requests;
+mod streams;
 
 use crate::auth::Grant;
 use crate::document::{Document, Outcome};
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
-use crate::http::{ApiError, Reply};
+use crate::http::ApiError;
 use crate::limits::Limits;
 use crate::log::{Life, LogError, LogReply};
 use crate::presence::{Presence, PresenceError};
 use crate::replica;
 use crate::request::DocRequest;
-use crate::session::{Session, Step1};
+use crate::session::Session;
 use crate::update;
 use crate::wire::{self, Message, Messages, WireError};
 use bytes::Bytes;
+use owed::{Owed, Waiting};
 use readers::Readers;
-use requests::{Asked, Stream, View};
+use requests::Asked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use streams::Stream;
 
 /// Bytes of a payload of message 102. y-sweet's clients send a counter.
 const ECHO_MAX: usize = 256;
@@ -67,29 +71,6 @@ pub struct Room {
     asked: BTreeMap<OpId, (ConnId, Asked)>,
     /// Since when nobody is here.
     alone_since: Option<Millis>,
-}
-
-/// Something that is owed to a connection once the store has what it covers.
-#[derive(Debug)]
-struct Waiting {
-    conn: ConnId,
-    /// Accepted updates that must be stored first.
-    after: u64,
-    what: Owed,
-}
-
-#[derive(Debug)]
-enum Owed {
-    /// Our step 1.
-    Question,
-    /// Our step 2, to this state vector.
-    Answer(Bytes),
-    /// y-sweet's 102.
-    Echo(Bytes),
-    /// The answer to an HTTP request, with the log's end.
-    Reply(Reply),
-    /// The answer to an HTTP request for which the whole document is needed.
-    View(View),
 }
 
 impl Room {
@@ -400,112 +381,6 @@ impl Room {
             effects.send(To::Conn(conn), wire::awareness(&answer));
         }
         Ok(())
-    }
-
-    /// The client has sent what we missed when we asked.
-    fn answered(&mut self, now: Millis, conn: ConnId, effects: &mut Effects) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if session.step_1 != Step1::Sent {
-            return;
-        }
-        session.step_1 = Step1::Answered;
-        self.unparked.push(conn);
-        for payload in core::mem::take(&mut session.held_echoes) {
-            self.owe_echo(now, conn, payload, effects);
-        }
-    }
-
-    fn owe_echo(&mut self, now: Millis, conn: ConnId, payload: Bytes, effects: &mut Effects) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if session.has_answered() {
-            let after = session.last_accepted;
-            self.owe(now, conn, after, Owed::Echo(payload), effects);
-            return;
-        }
-        session.held_echoes.push(payload);
-        self.unparked.push(conn);
-        if session.held_echoes.len() > self.config.limits.waiting {
-            let reason = "too many acknowledgements were asked for before a step 1 was answered";
-            self.close(now, conn, Close::new(Close::TRY_AGAIN, reason), effects);
-        }
-    }
-
-    fn owe(&mut self, now: Millis, conn: ConnId, after: u64, what: Owed, effects: &mut Effects) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.waiting += 1;
-        self.unparked.push(conn);
-        if session.waiting > self.config.limits.waiting {
-            let reason = Close::new(Close::TRY_AGAIN, "too many questions wait for the store");
-            self.close(now, conn, reason, effects);
-            return;
-        }
-        self.waiting.push(Waiting { conn, after, what });
-    }
-
-    /// Gives what is owed and can be given by now.
-    fn answer(&mut self, now: Millis, effects: &mut Effects) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let stored = self.document.stored();
-        let mut failed = Vec::new();
-        let mut shown = Vec::new();
-        for waiting in core::mem::take(&mut self.waiting) {
-            let ready = waiting.after <= stored;
-            let replica = match &waiting.what {
-                Owed::Question | Owed::Answer(_) | Owed::View(_) if ready => {
-                    self.document.replica(now, effects)
-                }
-                _ => None,
-            };
-            let frame = match (&waiting.what, replica) {
-                (Owed::Echo(payload), _) if ready => Ok(wire::echo(payload)),
-                (Owed::Question, Some(replica)) => replica.state_vector().map(|own| wire::step_1(&own)),
-                (Owed::Answer(vector), Some(replica)) => {
-                    replica.diff(vector).map(|update| wire::step_2(&update))
-                }
-                (Owed::View(_), Some(replica)) => match replica.diff(&[0]) {
-                    Ok(state) => {
-                        shown.push((waiting, state));
-                        continue;
-                    }
-                    Err(error) => Err(error),
-                },
-                (Owed::Reply(reply), _) if ready => {
-                    let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
-                    effects.reply(waiting.conn, reply.clone().with("stream-next-offset", end.to_string()));
-                    continue;
-                }
-                _ => {
-                    self.waiting.push(waiting);
-                    continue;
-                }
-            };
-            match frame {
-                Ok(frame) => effects.send(To::Conn(waiting.conn), frame),
-                Err(error) => failed.push((waiting.conn, error)),
-            }
-            if let Some(session) = self.sessions.get_mut(&waiting.conn) {
-                session.waiting -= 1;
-                if matches!(waiting.what, Owed::Question) {
-                    session.step_1 = Step1::Sent;
-                }
-                self.unparked.push(waiting.conn);
-            }
-        }
-        for (conn, error) in failed {
-            let reason = format!("the document cannot be read: {error}");
-            if self.sessions.contains_key(&conn) {
-                self.close(now, conn, Close::new(Close::INTERNAL, reason), effects);
-            } else {
-                effects.reply(conn, ApiError::internal(reason));
-            }
-        }
-        for (waiting, state) in shown {
-            if let Owed::View(view) = waiting.what {
-                self.show(now, waiting.conn, view, state, effects);
-            }
-        }
     }
 
     fn tick(&mut self, now: Millis, effects: &mut Effects) {

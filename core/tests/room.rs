@@ -75,24 +75,21 @@ fn appended(number: u64) -> LogReply {
 }
 
 fn store_op(effects: &[Effect]) -> Option<(OpId, LogOp)> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Store { op, request } => Some((*op, request.clone())),
-        _ => None,
+    effects.iter().find_map(|effect| {
+        if let Effect::Store { op, request } = effect { Some((*op, request.clone())) } else { None }
     })
 }
 
 fn sent(effects: &[Effect]) -> Vec<(To, Bytes)> {
-    let sent = effects.iter().filter_map(|effect| match effect {
-        Effect::Send { to, frame } => Some((*to, frame.clone())),
-        _ => None,
+    let sent = effects.iter().filter_map(|effect| {
+        if let Effect::Send { to, frame } = effect { Some((*to, frame.clone())) } else { None }
     });
     sent.collect()
 }
 
 fn closed(effects: &[Effect]) -> Vec<(ConnId, u16)> {
-    let closed = effects.iter().filter_map(|effect| match effect {
-        Effect::Close { conn, reason } => Some((*conn, reason.code)),
-        _ => None,
+    let closed = effects.iter().filter_map(|effect| {
+        if let Effect::Close { conn, reason } = effect { Some((*conn, reason.code)) } else { None }
     });
     closed.collect()
 }
@@ -100,7 +97,8 @@ fn closed(effects: &[Effect]) -> Vec<(ConnId, u16)> {
 fn parked(effects: &[Effect], of: ConnId) -> Option<Bytes> {
     effects.iter().rev().find_map(|effect| match effect {
         Effect::Park { conn, state } if *conn == of => Some(state.clone()),
-        _ => None,
+        Effect::Park { .. } | Effect::Store { .. } | Effect::Close { .. } | Effect::Send { .. } => None,
+        Effect::Reply { .. } | Effect::Forward { .. } => None,
     })
 }
 

@@ -117,13 +117,12 @@ fn with_offset(reply: Reply, batch: &Batch) -> Reply {
 
 /// The head of an event stream, with its first events.
 pub(crate) fn opened(first: Bytes) -> Reply {
-    let reply = Reply { status: 200, headers: Vec::new(), body: first, streams: true }
+    Reply { status: 200, headers: Vec::new(), body: first, streams: true }
         .with("content-type", "text/event-stream")
         .with("cache-control", "no-store")
         .with("stream-sse-data-encoding", "base64")
         // Tells nginx, and who learned from it, to pass each event on at once.
-        .with("x-accel-buffering", "no");
-    reply
+        .with("x-accel-buffering", "no")
 }
 
 /// What a silent event stream says, so that nobody between takes it for dead.

@@ -15,18 +15,18 @@ pub mod table;
 pub use error::ApiError;
 pub use reply::{COMMON_HEADERS, Reply};
 
-use crate::auth::{Grant, Keys, Permission};
+use crate::auth::{AuthError, Grant, Keys, Permission};
 use crate::effect::Millis;
 use crate::limits::Limits;
 use crate::log::{CatalogOp, Listed};
-use crate::name::DocName;
+use crate::name::{DEFAULT_SERVICE, DocName};
 use crate::request::{DocRequest, VersionOp};
 use bytes::Bytes;
 use query::Query;
 pub(crate) use query::percent_encode;
 use std::sync::Arc;
 use streams::What;
-use table::{Found, Op};
+use table::{DocOp, Found, Op, ServerOp};
 
 /// How the HTTP side of a server is set up.
 #[derive(Debug, Clone)]
@@ -73,24 +73,18 @@ pub struct Request<'a> {
 pub enum Route {
     /// A reply that is ready.
     Reply(Reply),
-    /// A WebSocket on a document.
-    Socket {
-        /// Which document.
-        doc: DocName,
-        /// What it may do there.
-        grant: Grant,
-    },
-    /// A WebSocket that is accepted only to say why it is not: a browser shows its page no HTTP status. To be
-    /// sent a refusal ([`crate::wire::refusal`]) and closed ([`ApiError::close`]).
-    RefusedSocket(ApiError),
-    /// Something for a document's room ([`crate::Input::Request`]).
-    Document {
-        /// Which document.
-        doc: DocName,
-        /// What is asked.
-        request: DocRequest,
-        /// When the token ends.
-        expires: Option<Millis>,
+    /// A WebSocket on a document, and what it may do there. One that is refused is accepted only to say why: a
+    /// browser shows its page no HTTP status. It is sent a refusal ([`crate::wire::refusal`]) and closed
+    /// ([`ApiError::close`]).
+    Socket(Result<(DocName, Grant), ApiError>),
+    /// Something for a document's room.
+    Document(Asking),
+    /// Something for a document's room, once its body is read.
+    Body {
+        /// Bytes that it may have; a longer one is [`ApiError::body_too_long`].
+        limit: usize,
+        /// Tells what is asked.
+        then: Box<dyn FnOnce(Bytes) -> Result<Asking, ApiError> + Send>,
     },
     /// Something for the whole store; its answer goes to `then`.
     Catalog {
@@ -99,13 +93,17 @@ pub enum Route {
         /// Makes the reply.
         then: Box<dyn FnOnce(Vec<Listed>) -> Reply + Send>,
     },
-    /// What it is depends on its body, which is to be read now.
-    Body {
-        /// Bytes that it may have; a longer one is [`ApiError::body_too_long`].
-        limit: usize,
-        /// Tells what it is. Never another `Body`.
-        then: Box<dyn FnOnce(Bytes) -> Route + Send>,
-    },
+}
+
+/// A request to a document's room: [`crate::Input::Request`].
+#[derive(Debug)]
+pub struct Asking {
+    /// Which document.
+    pub doc: DocName,
+    /// What is asked.
+    pub request: DocRequest,
+    /// When the token ends.
+    pub expires: Option<Millis>,
 }
 
 impl From<Result<Route, ApiError>> for Route {
@@ -136,7 +134,8 @@ pub fn route(config: &Arc<Config>, request: &Request<'_>, now: Millis) -> Route 
             (Err(error), _) | (_, Err(error)) => Err(error.into()),
         }),
         Op::Stream => context.stream(id, rest).into(),
-        _ => context.plain(op, id, rest).into(),
+        Op::Server(op) => context.server(op).into(),
+        Op::Doc(op) => context.doc(op, id, rest).into(),
     }
 }
 
@@ -152,11 +151,10 @@ impl Context<'_, '_> {
         let socket = doc.and_then(|doc| self.authorize(&doc).map(|grant| (doc, grant)));
         let upgrade = (self.request.header)("upgrade");
         let upgrades = upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
-        match (socket, upgrades) {
-            (Ok((doc, grant)), true) => Route::Socket { doc, grant },
-            (Err(error), true) => Route::RefusedSocket(error),
-            (Ok(_), false) => Route::Reply(ApiError::upgrade_required().into()),
-            (Err(error), false) => Route::Reply(error.into()),
+        match socket {
+            socket if upgrades => Route::Socket(socket),
+            Ok(_) => Route::Reply(ApiError::upgrade_required().into()),
+            Err(error) => Route::Reply(error.into()),
         }
     }
 
@@ -168,118 +166,103 @@ impl Context<'_, '_> {
         permits(&grant, permission)?;
         let expires = grant.expires;
         Ok(match what {
-            What::Now(request) => Route::Document { doc, request, expires },
+            What::Now(request) => Route::Document(Asking { doc, request, expires }),
             What::Frames(frames) => with_body(self.config.limits.frame_bytes, move |body| {
-                Ok(Route::Document { doc, request: frames.with_body(&body)?, expires })
+                Ok(Asking { doc, request: frames.with_body(&body)?, expires })
             }),
-            What::Bodyless(request) => with_body(0, move |_| Ok(Route::Document { doc, request, expires })),
+            What::Bodyless(request) => with_body(0, move |_| Ok(Asking { doc, request, expires })),
         })
     }
 
-    fn plain(&self, op: Op, id: &str, version: &str) -> Result<Route, ApiError> {
-        let small = sweet::BODY_MAX;
-        match op {
-            Op::Ready => return Ok(Route::Reply(Reply::json(200, r#"{"ok":true}"#))),
-            Op::OpenApi => return Ok(Route::Reply(Reply::json(200, table::OPENAPI))),
-            Op::CheckStore => {
-                self.authorize_all("default", "")?;
+    fn server(&self, op: ServerOp) -> Result<Route, ApiError> {
+        Ok(match op {
+            ServerOp::Ready => Route::Reply(Reply::json(200, r#"{"ok":true}"#)),
+            ServerOp::OpenApi => Route::Reply(Reply::json(200, table::OPENAPI)),
+            ServerOp::CheckStore => {
+                self.authorize_all(DEFAULT_SERVICE, "")?;
                 let then = Box::new(|_| Reply::json(200, r#"{"ok":true}"#));
-                return Ok(Route::Catalog { op: CatalogOp::Check, then });
+                Route::Catalog { op: CatalogOp::Check, then }
             }
-            Op::List => {
+            ServerOp::List => {
                 let list = sweet::List::read(&Query::parse(self.request.query)?)?;
                 self.authorize_all(&list.service, &list.prefix)?;
-                return list.route();
+                list.route()?
             }
-            Op::New => {
-                let checked = self.named_in_body()?;
-                return Ok(with_body(small, move |body| {
-                    let (doc, expires) = checked(&body)?;
+            ServerOp::New => {
+                let named = self.named_in_body()?;
+                with_body(sweet::BODY_MAX, move |body| {
+                    let (doc, expires) = named.read(&body)?;
                     let (created, existed) = (sweet::made(&doc), Ok(sweet::made(&doc)));
                     let request = DocRequest::Create { content: Vec::new(), created, existed };
-                    Ok(Route::Document { doc, request, expires })
-                }));
+                    Ok(Asking { doc, request, expires })
+                })
             }
-            _ => {}
-        }
-        let doc = DocName::from_path(id)?;
-        let grant = self.authorize(&doc)?;
-        let expires = grant.expires;
-        let version = || DocName::from_path(version).map(|id| id.as_str().to_owned());
-        let (permission, request) = match op {
-            Op::State => (Permission::Read, DocRequest::State),
-            Op::Json => (Permission::Read, DocRequest::Json),
-            Op::Delete => (Permission::Admin, DocRequest::Delete),
-            Op::Update => {
-                permits(&grant, Permission::Write)?;
-                return Ok(with_body(self.config.limits.frame_bytes, move |body| {
-                    let request = DocRequest::Append { updates: vec![body], reply: Reply::empty(200) };
-                    Ok(Route::Document { doc, request, expires })
-                }));
-            }
-            Op::Auth => {
-                permits(&grant, Permission::Admin)?;
-                let (config, base, now) =
-                    (Arc::clone(self.config), sweet::base(self.config, self.request)?, self.now);
-                return Ok(with_body(small, move |body| {
-                    let request = sweet::client_token(&config, &base, &doc, &body, now)?;
-                    Ok(Route::Document { doc, request, expires })
-                }));
-            }
-            Op::Copy => {
-                permits(&grant, Permission::Admin)?;
-                let checked = self.named_in_body()?;
-                return Ok(with_body(small, move |body| {
-                    let (to, _) = checked(&body)?;
-                    let reply = sweet::made(&to);
-                    Ok(Route::Document { doc, request: DocRequest::Copy { to, reply }, expires })
-                }));
-            }
-            Op::MakeVersion => {
-                permits(&grant, Permission::Write)?;
-                let random = (self.request.random)() as u32;
-                return Ok(with_body(small, move |body| {
-                    let name = sweet::version_name(&body)?;
-                    let request = DocRequest::Version(VersionOp::Make { name, random });
-                    Ok(Route::Document { doc, request, expires })
-                }));
-            }
-            Op::Versions => (Permission::Read, DocRequest::Version(VersionOp::List)),
-            Op::VersionState => (Permission::Read, DocRequest::Version(VersionOp::State(version()?))),
-            Op::VersionJson => (Permission::Read, DocRequest::Version(VersionOp::Json(version()?))),
-            Op::Restore => {
-                // Half of what yjs takes its numbers from, so that the next free one is there.
-                let client = (self.request.random)() as u32 >> 1;
-                (Permission::Write, DocRequest::Version(VersionOp::Restore { id: version()?, client }))
-            }
-            Op::DeleteVersion => (Permission::Write, DocRequest::Version(VersionOp::Delete(version()?))),
-            _ => return Err(ApiError::not_found()),
-        };
-        permits(&grant, permission)?;
-        Ok(Route::Document { doc, request, expires })
+        })
     }
 
-    /// Reads the name of a document to be made from a body, and checks that it may be.
-    fn named_in_body(
-        &self,
-    ) -> Result<impl FnOnce(&Bytes) -> Result<(DocName, Option<Millis>), ApiError> + Send + use<>, ApiError>
-    {
+    fn doc(&self, op: DocOp, id: &str, version: &str) -> Result<Route, ApiError> {
+        let doc = DocName::from_path(id)?;
+        let grant = self.authorize(&doc)?;
+        permits(&grant, op.permission())?;
+        let expires = grant.expires;
+        let version = || DocName::from_path(version).map(|id| id.as_str().to_owned());
+        let request = match op {
+            DocOp::State => DocRequest::State,
+            DocOp::Json => DocRequest::Json,
+            DocOp::Delete => DocRequest::Delete,
+            DocOp::Versions => DocRequest::Version(VersionOp::List),
+            DocOp::VersionState => DocRequest::Version(VersionOp::State(version()?)),
+            DocOp::VersionJson => DocRequest::Version(VersionOp::Json(version()?)),
+            DocOp::DeleteVersion => DocRequest::Version(VersionOp::Delete(version()?)),
+            DocOp::Restore => {
+                // Half of what yjs takes its numbers from, so that the next free one is there.
+                let client = (self.request.random)() as u32 >> 1;
+                DocRequest::Version(VersionOp::Restore { id: version()?, client })
+            }
+            DocOp::Update => {
+                return Ok(with_body(self.config.limits.frame_bytes, move |body| {
+                    let request = DocRequest::Append { updates: vec![body], reply: Reply::empty(200) };
+                    Ok(Asking { doc, request, expires })
+                }));
+            }
+            DocOp::Auth => {
+                let base = sweet::base(self.config, self.request)?;
+                let (config, now) = (Arc::clone(self.config), self.now);
+                return Ok(with_body(sweet::BODY_MAX, move |body| {
+                    let request = sweet::client_token(&config, &base, &doc, &body, now)?;
+                    Ok(Asking { doc, request, expires })
+                }));
+            }
+            DocOp::Copy => {
+                let named = self.named_in_body()?;
+                return Ok(with_body(sweet::BODY_MAX, move |body| {
+                    let (to, _) = named.read(&body)?;
+                    let reply = sweet::made(&to);
+                    Ok(Asking { doc, request: DocRequest::Copy { to, reply }, expires })
+                }));
+            }
+            DocOp::MakeVersion => {
+                let random = (self.request.random)() as u32;
+                return Ok(with_body(sweet::BODY_MAX, move |body| {
+                    let name = sweet::version_name(&body)?;
+                    let request = DocRequest::Version(VersionOp::Make { name, random });
+                    Ok(Asking { doc, request, expires })
+                }));
+            }
+        };
+        Ok(Route::Document(Asking { doc, request, expires }))
+    }
+
+    /// Prepares to read the name of a document that is to be made from a body.
+    fn named_in_body(&self) -> Result<Named, ApiError> {
         check_origin(&self.config.access, self.request)?;
-        let (config, now, random) = (Arc::clone(self.config), self.now, (self.request.random)());
         let token = token(self.request)?;
-        if let Access::Keys(keys) = &config.access {
+        if let Access::Keys(keys) = &self.config.access {
             // Before anything is read.
-            keys.verify(token.as_deref().ok_or(crate::auth::AuthError::Missing)?, now)?;
+            keys.verify(token.as_deref().ok_or(AuthError::Missing)?, self.now)?;
         }
-        Ok(move |body: &Bytes| {
-            let doc = sweet::new_name(body, random)?;
-            let grant = match &config.access {
-                Access::Keys(keys) => keys.authorize(token.as_deref(), &doc, now)?,
-                Access::Open | Access::OpenOnLoopback => Grant::OPEN,
-            };
-            permits(&grant, Permission::Admin)?;
-            Ok((doc, grant.expires))
-        })
+        let (config, random) = (Arc::clone(self.config), (self.request.random)());
+        Ok(Named { config, token, now: self.now, random })
     }
 
     fn authorize(&self, doc: &DocName) -> Result<Grant, ApiError> {
@@ -303,8 +286,40 @@ impl Context<'_, '_> {
     }
 }
 
-fn with_body(limit: usize, then: impl FnOnce(Bytes) -> Result<Route, ApiError> + Send + 'static) -> Route {
-    Route::Body { limit, then: Box::new(move |body| then(body).into()) }
+/// Reads the name of a document that is to be made, and checks that it may be.
+struct Named {
+    config: Arc<Config>,
+    token: Option<String>,
+    now: Millis,
+    random: u128,
+}
+
+impl Named {
+    fn read(self, body: &[u8]) -> Result<(DocName, Option<Millis>), ApiError> {
+        let doc = sweet::new_name(body, self.random)?;
+        let grant = match &self.config.access {
+            Access::Keys(keys) => keys.authorize(self.token.as_deref(), &doc, self.now)?,
+            Access::Open | Access::OpenOnLoopback => Grant::OPEN,
+        };
+        permits(&grant, Permission::Admin)?;
+        Ok((doc, grant.expires))
+    }
+}
+
+impl DocOp {
+    fn permission(self) -> Permission {
+        match self {
+            Self::State | Self::Json | Self::Versions | Self::VersionState | Self::VersionJson => {
+                Permission::Read
+            }
+            Self::Update | Self::MakeVersion | Self::Restore | Self::DeleteVersion => Permission::Write,
+            Self::Auth | Self::Delete | Self::Copy => Permission::Admin,
+        }
+    }
+}
+
+fn with_body(limit: usize, then: impl FnOnce(Bytes) -> Result<Asking, ApiError> + Send + 'static) -> Route {
+    Route::Body { limit, then: Box::new(then) }
 }
 
 fn permits(grant: &Grant, needed: Permission) -> Result<(), ApiError> {

@@ -97,19 +97,19 @@ pub(super) fn client_token(
     };
     let mut path = "/d/".to_owned();
     percent_encode(doc.as_str(), &mut path);
-    let mut answer = serde_json::json!({
-        "url": format!("{}{path}/ws", base.replacen("http", "ws", 1)),
-        "baseUrl": format!("{base}{path}"),
-        "docId": doc.as_str(),
-        "authorization": authorization,
-    });
+    let mut answer = serde_json::Map::new();
+    let mut tell = |name: &str, value: String| answer.insert(name.to_owned(), value.into());
+    tell("url", format!("{}{path}/ws", base.replacen("http", "ws", 1)));
+    tell("baseUrl", format!("{base}{path}"));
+    tell("docId", doc.as_str().to_owned());
+    tell("authorization", authorization.to_owned());
     if let Access::Keys(keys) = &config.access {
         let exp = now.0 / 1000 + valid_for;
         let scope = Scope::Doc(doc.as_str().to_owned());
-        let token = keys.mint(&Claims { scope, service: None, perm, exp, nbf: None, sub: body.user_id });
-        answer["token"] = token.into();
+        let claims = Claims { scope, service: None, perm, exp, nbf: None, sub: body.user_id };
+        tell("token", keys.mint(&claims));
     }
-    let reply = Reply::json(200, answer.to_string());
+    let reply = Reply::json(200, serde_json::Value::Object(answer).to_string());
     Ok(DocRequest::Exists { reply, otherwise: ApiError::no_document() })
 }
 

@@ -6,22 +6,36 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// Whether the server serves.
-    Ready,
-    /// Whether the store works.
-    CheckStore,
-    /// The API's description.
-    OpenApi,
     /// A y-websocket connection.
     Socket,
     /// The same, as y-sweet addresses it.
     SweetSocket,
     /// The Durable Streams Yjs protocol.
     Stream,
+    /// Something about the server or all its documents.
+    Server(ServerOp),
+    /// Something about one document.
+    Doc(DocOp),
+}
+
+/// What a request to the server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerOp {
+    /// Whether the server serves.
+    Ready,
+    /// Whether the store works.
+    CheckStore,
+    /// The API's description.
+    OpenApi,
     /// A list of documents.
     List,
     /// Makes a document.
     New,
+}
+
+/// What a request to a document is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocOp {
     /// Makes a token for a client.
     Auth,
     /// The document as one update.
@@ -57,31 +71,34 @@ const STREAM: Methods = &[
     ("POST", Op::Stream),
     ("DELETE", Op::Stream),
 ];
-const STATE: Methods = &[("GET", Op::State)];
-const UPDATE: Methods = &[("POST", Op::Update)];
-const JSON: Methods = &[("GET", Op::Json)];
-const DELETE: Methods = &[("DELETE", Op::Delete)];
-const COPY: Methods = &[("POST", Op::Copy)];
-const VERSIONS: Methods = &[("GET", Op::Versions), ("POST", Op::MakeVersion)];
-const VERSION: Methods = &[("DELETE", Op::DeleteVersion)];
-const VERSION_STATE: Methods = &[("GET", Op::VersionState)];
-const VERSION_JSON: Methods = &[("GET", Op::VersionJson)];
-const RESTORE: Methods = &[("POST", Op::Restore)];
+const STATE: Methods = &[("GET", Op::Doc(DocOp::State))];
+const UPDATE: Methods = &[("POST", Op::Doc(DocOp::Update))];
+const JSON: Methods = &[("GET", Op::Doc(DocOp::Json))];
+const DELETE: Methods = &[("DELETE", Op::Doc(DocOp::Delete))];
+const COPY: Methods = &[("POST", Op::Doc(DocOp::Copy))];
+const VERSIONS: Methods = &[("GET", Op::Doc(DocOp::Versions)), ("POST", Op::Doc(DocOp::MakeVersion))];
+const VERSION: Methods = &[("DELETE", Op::Doc(DocOp::DeleteVersion))];
+const VERSION_STATE: Methods = &[("GET", Op::Doc(DocOp::VersionState))];
+const VERSION_JSON: Methods = &[("GET", Op::Doc(DocOp::VersionJson))];
+const RESTORE: Methods = &[("POST", Op::Doc(DocOp::Restore))];
 
 /// Path patterns, their methods, and what these are for. `{...}` in the middle stands for one segment, at the end
 /// for one segment or, as `{path}`, for all that are left. What takes GET and not HEAD answers HEAD as GET, without
 /// the body. Of several patterns that fit, the first one that has the method counts.
 pub const ROUTES: &[(&str, Methods)] = &[
-    ("/ready", &[("GET", Op::Ready)]),
-    ("/check_store", &[("GET", Op::CheckStore), ("POST", Op::CheckStore)]),
-    ("/openapi.json", &[("GET", Op::OpenApi)]),
+    ("/ready", &[("GET", Op::Server(ServerOp::Ready))]),
+    (
+        "/check_store",
+        &[("GET", Op::Server(ServerOp::CheckStore)), ("POST", Op::Server(ServerOp::CheckStore))],
+    ),
+    ("/openapi.json", &[("GET", Op::Server(ServerOp::OpenApi))]),
     ("/ws/{path}", &[("GET", Op::Socket)]),
     ("/v1/yjs/{service}/docs/{path}", STREAM),
-    ("/docs", &[("GET", Op::List)]),
-    ("/doc/new", &[("POST", Op::New)]),
+    ("/docs", &[("GET", Op::Server(ServerOp::List))]),
+    ("/doc/new", &[("POST", Op::Server(ServerOp::New))]),
     ("/doc/ws/{id}", &[("GET", Op::Socket)]),
     ("/d/{id}/ws/{again}", &[("GET", Op::SweetSocket)]),
-    ("/doc/{id}/auth", &[("POST", Op::Auth)]),
+    ("/doc/{id}/auth", &[("POST", Op::Doc(DocOp::Auth))]),
     ("/d/{id}", DELETE),
     ("/doc/{id}", DELETE),
     ("/d/{id}/as-update", STATE),

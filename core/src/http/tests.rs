@@ -24,8 +24,8 @@ fn send(
         Route::Body { limit, .. } if body.len() > limit => {
             Route::Reply(ApiError::body_too_long(limit).into())
         }
-        Route::Body { then, .. } => then(Bytes::from_static(body)),
-        other => other,
+        Route::Body { then, .. } => then(Bytes::from_static(body)).map(Route::Document).into(),
+        other @ (Route::Reply(_) | Route::Socket(_) | Route::Document(_) | Route::Catalog { .. }) => other,
     }
 }
 
@@ -34,10 +34,10 @@ const UPGRADE: (&str, &str) = ("upgrade", "websocket");
 fn status(route: Route) -> u16 {
     match route {
         Route::Reply(reply) => reply.status,
-        Route::RefusedSocket(error) => error.close().code,
-        Route::Socket { .. } => 101,
+        Route::Socket(Err(error)) => error.close().code,
+        Route::Socket(Ok(_)) => 101,
         // Not answered here.
-        Route::Document { .. } | Route::Catalog { .. } | Route::Body { .. } => 0,
+        Route::Document(_) | Route::Catalog { .. } | Route::Body { .. } => 0,
     }
 }
 
@@ -121,10 +121,8 @@ fn an_open_server_on_loopback_refuses_pages_of_other_sites() {
 const STREAM: &str = "/v1/yjs/default/docs/a";
 
 fn document(route: Route) -> DocRequest {
-    match route {
-        Route::Document { request, .. } => request,
-        other => panic!("{}", status(other)),
-    }
+    let Route::Document(Asking { request, .. }) = route else { panic!("{}", status(route)) };
+    request
 }
 
 #[test]

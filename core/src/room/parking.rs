@@ -60,7 +60,7 @@ impl Room {
                 || self.waiting.iter().filter(|waiting| waiting.conn == conn).map(|waiting| &waiting.what);
             let echoes = owed().filter_map(|what| match what {
                 Owed::Echo(payload) => Some(payload),
-                _ => None,
+                Owed::Question | Owed::Answer(_) | Owed::Reply(_) | Owed::View(_) => None,
             });
             let parked = Parked {
                 grant: session.grant.clone(),

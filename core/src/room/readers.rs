@@ -25,6 +25,8 @@ pub(super) type StreamName = Cow<'static, str>;
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     list: BTreeMap<ConnId, Reader>,
+    /// Those of them that are live.
+    held: usize,
     deadlines: BTreeSet<(Millis, ConnId)>,
     recent: Option<Recent>,
     /// The load for those who are behind, and from where on it is.
@@ -87,20 +89,25 @@ impl Readers {
         self.list.len()
     }
 
+    /// How many wait for something to happen.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// Takes a read; `end` is where the log ends.
-    pub(super) fn add(&mut self, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
+    pub(super) fn add(&mut self, now: Millis, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
         if reader.live != Live::No && reader.updates.is_some() {
             self.recent.get_or_insert_with(|| Recent { from: end, updates: VecDeque::new(), bytes: 0 });
         }
         if reader.live == Live::Events {
-            let at = Millis(reader.deadline.0.saturating_sub(limits.event_stream)).after(limits.keep_alive);
-            self.keep_alive_at.get_or_insert(at);
+            self.keep_alive_at.get_or_insert(now.after(limits.keep_alive));
         }
         self.deadlines.insert((reader.deadline, conn));
+        self.held += usize::from(reader.live != Live::No);
         self.list.insert(conn, reader);
         self.stale = true;
     }
@@ -108,6 +115,7 @@ impl Readers {
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Reader> {
         let reader = self.list.remove(&conn)?;
         self.deadlines.remove(&(reader.deadline, conn));
+        self.held -= usize::from(reader.live != Live::No);
         Some(reader)
     }
 
@@ -159,7 +167,7 @@ impl Readers {
                 let news = self.recent.iter().flat_map(|recent| recent.behind(since.unwrap_or(now.end)));
                 (frames::frames(news), now.end)
             });
-            if reader.take(*conn, encoded, now, effects) {
+            if encoded.is_some_and(|encoded| reader.take(*conn, encoded, now, effects)) {
                 over.push(*conn);
             }
         }
@@ -186,7 +194,7 @@ impl Readers {
             let gives = match &loaded {
                 Ok(loaded) => {
                     let encoded = shared.get(reader, now, || (loaded_frames(loaded, since), loaded.tail.end));
-                    reader.take(*conn, encoded, now, effects)
+                    encoded.is_some_and(|encoded| reader.take(*conn, encoded, now, effects))
                 }
                 Err(error) => {
                     reader.fail(*conn, error.clone(), effects);
@@ -206,18 +214,13 @@ impl Readers {
     pub(super) fn tick(&mut self, now: &Now<'_>, limits: &Limits, effects: &mut Effects) {
         while let Some((_, conn)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.now) {
             let Some(reader) = self.remove(conn) else { return };
-            match reader.live {
-                Live::Events if reader.opened => {
-                    effects
-                        .close(conn, Close::new(Close::NORMAL, "the event stream has reached its deadline"));
-                }
-                _ if reader.behind => {
-                    reader.fail(conn, ApiError::overloaded("the store is too slow"), effects);
-                }
-                _ => effects.reply(
-                    conn,
-                    frames::polled(&reader.nothing(now), frames::cursor(now.now, reader.cursor)),
-                ),
+            if reader.opened {
+                effects.close(conn, Close::new(Close::NORMAL, "the event stream has reached its deadline"));
+            } else if reader.behind {
+                reader.fail(conn, ApiError::overloaded("the store is too slow"), effects);
+            } else {
+                let cursor = frames::cursor(now.now, reader.cursor);
+                effects.reply(conn, frames::polled(&reader.nothing(now), cursor));
             }
         }
         if self.keep_alive_at.is_some_and(|at| at <= now.now) {
@@ -326,11 +329,19 @@ impl Shared {
         reader: &Reader,
         now: &Now<'_>,
         updates: impl FnOnce() -> (Bytes, Offset),
-    ) -> &mut Encoded {
+    ) -> Option<&mut Encoded> {
         let same = |known: &Encoded| known.updates == reader.updates && known.presence == reader.presence;
-        if let Some(index) = self.batches.iter().position(same) {
-            return &mut self.batches[index];
-        }
+        let known = self.batches.iter().position(same).and_then(|index| self.batches.remove(index));
+        let encoded = known.unwrap_or_else(|| Encoded::new(reader, now, updates));
+        self.batches.truncate(SHARED - 1);
+        // The last one that was asked for is most often the next.
+        self.batches.push_front(encoded);
+        self.batches.front_mut()
+    }
+}
+
+impl Encoded {
+    fn new(reader: &Reader, now: &Now<'_>, updates: impl FnOnce() -> (Bytes, Offset)) -> Self {
         let mut batch = Batch { up_to_date: true, ..Batch::default() };
         if reader.updates.is_some() {
             let (frames, end) = updates();
@@ -346,16 +357,10 @@ impl Shared {
             batch.presence = news.map(|news| frames::frames([&news])).unwrap_or_default();
             batch.presence_end = Some(PresenceOffset { life: now.life, version });
         }
-        if self.batches.len() >= SHARED {
-            self.batches.pop_back();
-        }
         let (updates, presence) = (reader.updates, reader.presence.clone());
-        self.batches.push_front(Encoded { updates, presence, batch, events: None });
-        &mut self.batches[0]
+        Self { updates, presence, batch, events: None }
     }
-}
 
-impl Encoded {
     fn events(&mut self, cursor: u64) -> Bytes {
         match &self.events {
             Some((known, events)) if *known == cursor => events.clone(),

@@ -7,9 +7,9 @@ use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
 use crate::log::{Life, LogError, LogOp, LogReply, Offset, Version};
-use crate::presence::{Presence, PresenceError};
+use crate::presence::Presence;
 use crate::replica;
-use crate::request::{DocRequest, Live, PresenceOffset, PresenceOp, PresenceSince, Read, Since, VersionOp};
+use crate::request::{DocRequest, Live, PresenceOffset, PresenceSince, Read, Since, VersionOp};
 use crate::wire;
 use bytes::Bytes;
 
@@ -43,13 +43,6 @@ pub(super) enum View {
     Restore { version: Bytes, client: u32 },
 }
 
-/// A presence stream beside the default one.
-#[derive(Debug, Default)]
-pub(super) struct Stream {
-    pub(super) presence: Presence,
-    pub(super) used: Millis,
-}
-
 impl Room {
     pub(super) fn request(
         &mut self,
@@ -59,17 +52,15 @@ impl Room {
         expires: Option<Millis>,
         effects: &mut Effects,
     ) {
-        match request {
-            DocRequest::Create { content, created, existed } => {
-                let request = LogOp::Create { updates: content };
-                self.ask_store(conn, request, Asked::Create { created, existed }, effects);
-            }
-            DocRequest::Delete => self.ask_store(conn, LogOp::Delete, Asked::Delete, effects),
-            other => {
-                self.asking.push((conn, other, expires));
-                self.document.peek(now, effects);
-                self.settle_asking(now, effects);
-            }
+        if let DocRequest::Create { content, created, existed } = request {
+            let request = LogOp::Create { updates: content };
+            self.ask_store(conn, request, Asked::Create { created, existed }, effects);
+        } else if request == DocRequest::Delete {
+            self.ask_store(conn, LogOp::Delete, Asked::Delete, effects);
+        } else {
+            self.asking.push((conn, request, expires));
+            self.document.peek(now, effects);
+            self.settle_asking(now, effects);
         }
     }
 
@@ -79,15 +70,12 @@ impl Room {
             return;
         }
         for (conn, request, expires) in core::mem::take(&mut self.asking) {
-            match self.document.tail().map(|tail| tail.life) {
-                Some(Life::Live) => self.answer_request(now, conn, request, expires, effects),
-                _ => effects.reply(
-                    conn,
-                    match request {
-                        DocRequest::Exists { otherwise, .. } => otherwise,
-                        _ => ApiError::no_document(),
-                    },
-                ),
+            if self.document.tail().is_some_and(|tail| tail.life == Life::Live) {
+                self.answer_request(now, conn, request, expires, effects);
+            } else if let DocRequest::Exists { otherwise, .. } = request {
+                effects.reply(conn, otherwise);
+            } else {
+                effects.reply(conn, ApiError::no_document());
             }
         }
     }
@@ -212,7 +200,7 @@ impl Room {
         effects: &mut Effects,
     ) {
         let limits = &self.config.limits;
-        if self.readers.len() >= limits.held {
+        if read.live != Live::No && self.readers.held() >= limits.held {
             effects.reply(conn, ApiError::rate_limited("the document holds too many requests"));
             return;
         }
@@ -252,103 +240,7 @@ impl Room {
         let deadline = expires.map_or(deadline, |at| at.min(deadline));
         let (live, cursor) = (read.live, read.cursor);
         let reader = Reader { updates, presence, live, cursor, tag, deadline, opened: false, behind: false };
-        self.readers.add(conn, reader, end, limits);
-    }
-
-    fn presence_request(
-        &mut self,
-        now: Millis,
-        conn: ConnId,
-        stream: &str,
-        what: PresenceOp,
-        effects: &mut Effects,
-    ) {
-        let is_default = stream == DEFAULT_STREAM;
-        let known = self.touch_stream(now, stream);
-        let reply = match what {
-            PresenceOp::Head if known => Ok(Reply::empty(200).with("cache-control", "no-store")),
-            PresenceOp::Head => Err(ApiError::no_stream()),
-            PresenceOp::Create { .. } if known => Ok(Reply::empty(200)),
-            PresenceOp::Create { path } => {
-                let mut location = format!("{path}?awareness=");
-                crate::http::percent_encode(stream, &mut location);
-                self.make_stream(now, stream).map(|()| Reply::empty(201).with("location", location))
-            }
-            PresenceOp::Delete if known => {
-                self.readers.end(&ApiError::no_stream(), effects, |reader| {
-                    reader.updates.is_none()
-                        && reader.presence.as_ref().is_some_and(|(name, _)| name == stream)
-                });
-                self.streams.remove(stream);
-                effects.reply(conn, Reply::empty(204));
-                return;
-            }
-            PresenceOp::Delete => Err(ApiError::no_stream()),
-            PresenceOp::Append(updates) => {
-                let made = if known { Ok(()) } else { self.make_stream(now, stream) };
-                made.and_then(|()| self.announce(now, stream, is_default, &updates, effects))
-            }
-        };
-        let version = self.presence_of(stream).map_or(0, Presence::version);
-        let offset = PresenceOffset { life: self.born, version };
-        effects.reply(
-            conn,
-            Reply::from(reply.map(|reply| reply.with("stream-next-offset", offset.to_string()))),
-        );
-    }
-
-    fn announce(
-        &mut self,
-        now: Millis,
-        stream: &str,
-        is_default: bool,
-        updates: &[Bytes],
-        effects: &mut Effects,
-    ) -> Result<Reply, ApiError> {
-        let limits = &self.config.limits;
-        for update in updates {
-            let presence = match self.streams.get_mut(stream) {
-                _ if is_default => &mut self.presence,
-                Some(stream) => &mut stream.presence,
-                None => return Err(ApiError::no_stream()),
-            };
-            let applied = presence.apply(now, None, false, update, limits).map_err(|error| match error {
-                PresenceError::TooBig => ApiError::too_large(format!("awareness: {error}")),
-                PresenceError::Wire(_) | PresenceError::Json => {
-                    ApiError::invalid(format!("awareness: {error}"))
-                }
-            })?;
-            if let Some(relay) = applied.relay {
-                self.readers.stale = true;
-                if is_default && !self.sessions.is_empty() {
-                    effects.send(To::Sockets { except: None }, wire::awareness(&relay));
-                }
-            }
-        }
-        Ok(Reply::empty(204))
-    }
-
-    /// Whether there is a presence stream of this name; it is kept for longer then.
-    fn touch_stream(&mut self, now: Millis, stream: &str) -> bool {
-        if let Some(stream) = self.streams.get_mut(stream) {
-            stream.used = now;
-        }
-        stream == DEFAULT_STREAM || self.streams.contains_key(stream)
-    }
-
-    fn make_stream(&mut self, now: Millis, stream: &str) -> Result<(), ApiError> {
-        if self.streams.len() >= self.config.limits.presence_streams {
-            return Err(ApiError::rate_limited("the document has too many awareness streams"));
-        }
-        self.streams.insert(stream.to_owned(), Stream { used: now, ..Stream::default() });
-        Ok(())
-    }
-
-    fn presence_of(&self, stream: &str) -> Option<&Presence> {
-        match self.streams.get(stream) {
-            _ if stream == DEFAULT_STREAM => Some(&self.presence),
-            stream => stream.map(|stream| &stream.presence),
-        }
+        self.readers.add(now, conn, reader, end, limits);
     }
 
     /// Gives readers what happened, and loads for those who are behind.
@@ -388,7 +280,9 @@ impl Room {
         let answer = match (asked, reply) {
             (_, Err(error)) => Err(ApiError::from(error)),
             (Asked::Create { created, existed }, Ok(LogReply::Created { existed: was, tail })) => {
-                if !was {
+                if was {
+                    self.document.learn(tail);
+                } else {
                     self.document.begin_anew(tail);
                     self.readers.begin_anew();
                 }

@@ -14,9 +14,7 @@ use yonder_core::auth::{Grant, Permission};
 use yonder_core::http::Reply;
 use yonder_core::log::{LogError, LogOp, Offset};
 use yonder_core::request::DocRequest;
-use yonder_core::{
-    Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive,
-};
+use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
 
 /// Everything around the room.
 pub struct World {

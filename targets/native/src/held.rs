@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use yonder_core::http::{ApiError, Reply};
+use yonder_core::http::{ApiError, Asking, Reply};
 use yonder_core::request::DocRequest;
-use yonder_core::{ConnId, DocName, Millis};
+use yonder_core::{ConnId, DocName};
 
 /// What a room answers.
 pub(crate) enum Answer {
@@ -31,13 +31,8 @@ pub(crate) enum Answer {
 }
 
 /// Asks a document's room. If the future is dropped, because the client left, the room is told.
-pub(crate) async fn ask(
-    app: &Arc<App>,
-    mut doc: DocName,
-    mut request: DocRequest,
-    expires: Option<Millis>,
-    mut space: Space,
-) -> Response {
+pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Response {
+    let Asking { mut doc, mut request, expires } = asking;
     // Held requests and sockets share the places that the server has.
     let Ok(place) = Arc::clone(&app.sockets).try_acquire_owned() else {
         return server::reply(ApiError::overloaded("the server has too many connections").into());

@@ -129,6 +129,7 @@ impl Rooms {
     ) -> Result<Seat, ApiError> {
         let seat = Seat { conn, entry: self.enter(doc)?, left: false };
         let gone = |_| ApiError::internal("the document's room has failed");
+        let grant = Grant { expires: grant.expires.map(steady), ..grant };
         seat.entry.inbox.send(Event::Open(Box::new((conn, grant, outbound)))).await.map_err(gone)?;
         Ok(seat)
     }
@@ -145,8 +146,7 @@ impl Rooms {
     ) -> Result<Seat, ApiError> {
         let seat = Seat { conn, entry: self.enter(doc)?, left: false };
         let gone = |_| ApiError::internal("the document's room has failed; try again");
-        // By this server's steady clock, like the room's.
-        let expires = expires.map(|at| now().after(at.since(wall_clock())));
+        let expires = expires.map(steady);
         let request = Box::new(Request { conn, request, expires, answer, space });
         seat.entry.inbox.send(Event::Request(request)).await.map_err(gone)?;
         Ok(seat)
@@ -338,6 +338,11 @@ fn now() -> Millis {
     static START: LazyLock<(Instant, Millis)> = LazyLock::new(|| (Instant::now(), wall_clock()));
     let (began, at) = *START;
     at.after(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// An instant of the wall clock by the rooms' clock.
+fn steady(at: Millis) -> Millis {
+    now().after(at.since(wall_clock()))
 }
 
 /// What a room's task does for its room.

@@ -25,9 +25,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use yonder_core::ConnId;
+use yonder_core::auth::Grant;
 use yonder_core::http::{ApiError, COMMON_HEADERS, Config, Reply, Request as CoreRequest, Route, route};
-use yonder_core::log::LogError;
+use yonder_core::log::{CatalogOp, Listed, LogError};
+use yonder_core::{ConnId, DocName};
 
 /// How long a peer may take to send a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -160,37 +161,33 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         return ([(header::CONTENT_TYPE, kind)], app.metrics.encode()).into_response();
     }
-    let mut space = None;
-    let route = match routed(app, &request) {
-        socket @ (Route::Socket { .. } | Route::RefusedSocket(_)) => return socket_of(app, request, socket),
+    let (asking, space) = match routed(app, &request) {
+        Route::Reply(ready) => return reply(ready),
+        Route::Socket(socket) => return socket_of(app, request, socket),
+        Route::Catalog { op, then } => return catalog(app, op, then).await,
+        Route::Document(asking) => (Ok(asking), None),
         Route::Body { limit, then } => match body::read(request.into_body(), limit, &app.bodies).await {
-            Ok((bytes, taken)) => {
-                space = taken;
-                then(bytes)
-            }
-            Err(error) => Route::Reply(error.into()),
+            Ok((body, space)) => (then(body), space),
+            Err(error) => (Err(error), None),
         },
-        ready => ready,
     };
-    match route {
-        Route::Reply(ready) => reply(ready),
-        Route::Document { doc, request, expires } => held::ask(app, doc, request, expires, space).await,
-        Route::Catalog { op, then } => {
-            let (sender, listed) = oneshot::channel();
-            // Who does not wait for it any more needs no answer.
-            app.store.catalog(op, Box::new(move |listed| drop(sender.send(listed))));
-            match listed.await.unwrap_or(Err(LogError::Unavailable)) {
-                Ok(listed) => reply(then(listed)),
-                Err(error) => reply(ApiError::from(error).into()),
-            }
-        }
-        Route::Socket { .. } | Route::RefusedSocket(_) | Route::Body { .. } => {
-            reply(ApiError::internal("a request that has a body became another").into())
-        }
+    match asking {
+        Ok(asking) => held::ask(app, asking, space).await,
+        Err(error) => reply(error.into()),
     }
 }
 
-fn socket_of(app: &Arc<App>, request: Request, route: Route) -> Response {
+async fn catalog(app: &App, op: CatalogOp, then: impl FnOnce(Vec<Listed>) -> Reply) -> Response {
+    let (sender, listed) = oneshot::channel();
+    // Who does not wait for it any more needs no answer.
+    app.store.catalog(op, Box::new(move |listed| drop(sender.send(listed))));
+    reply(match listed.await.unwrap_or(Err(LogError::Unavailable)) {
+        Ok(listed) => then(listed),
+        Err(error) => ApiError::from(error).into(),
+    })
+}
+
+fn socket_of(app: &Arc<App>, request: Request, granted: Result<(DocName, Grant), ApiError>) -> Response {
     // One that is refused takes a place as well, for as long as it takes to say so.
     let Ok(place) = Arc::clone(&app.sockets).try_acquire_owned() else {
         return reply(ApiError::overloaded("the server has too many connections").into());
@@ -198,15 +195,14 @@ fn socket_of(app: &Arc<App>, request: Request, route: Route) -> Response {
     let (path, state) = (request.uri().path().to_owned(), Arc::clone(app));
     upgrade(app, request, move |socket| async move {
         let _place = place;
-        match route {
-            Route::Socket { doc, grant } => {
+        match granted {
+            Ok((doc, grant)) => {
                 let conn = ConnId(state.next_conn.fetch_add(1, Ordering::Relaxed));
                 state.metrics.connections.inc();
                 socket::serve(socket, &state, &doc, conn, grant).await;
                 state.metrics.connections.dec();
             }
-            Route::RefusedSocket(error) => socket::refuse(socket, path, &error, &state.metrics).await,
-            _ => {}
+            Err(error) => socket::refuse(socket, path, &error, &state.metrics).await,
         }
     })
 }

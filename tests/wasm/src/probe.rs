@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use yonder_core::auth::{Claims, Grant, Keys, Permission, Scope};
-use yonder_core::http::{Access, Config, Reply, Request, Route, route};
+use yonder_core::http::{Access, Asking, Config, Reply, Request, Route, route};
 use yonder_core::limits::Limits;
 use yonder_core::log::LogOp;
 use yonder_core::request::DocRequest;
@@ -100,10 +100,10 @@ impl Probe {
             Config { access: Access::Keys(keys()), public_url: None, limits: Arc::new(Limits::default()) };
         let reply = match route(&Arc::new(config), &request, self.host.now) {
             Route::Reply(reply) => reply,
-            Route::RefusedSocket(error) => error.into(),
-            Route::Socket { doc, .. } => Reply::json(101, doc.as_str().to_owned()),
+            Route::Socket(Err(error)) => error.into(),
+            Route::Socket(Ok((doc, _))) => Reply::json(101, doc.as_str().to_owned()),
             // The answer comes when the store has said what it knows.
-            Route::Document { request, expires, .. } => {
+            Route::Document(Asking { request, expires, .. }) => {
                 self.asked += 1;
                 let conn = ConnId(FIRST_REQUEST + self.asked);
                 return self.drive(Input::Request { conn, request, expires });

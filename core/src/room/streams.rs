@@ -1,0 +1,115 @@
+//! Presence streams: the default one, which WebSocket clients share, and those that HTTP clients name.
+
+use super::Room;
+use crate::effect::{ConnId, Effects, Millis, To};
+use crate::http::streams::DEFAULT_STREAM;
+use crate::http::{ApiError, Reply};
+use crate::presence::{Presence, PresenceError};
+use crate::request::{PresenceOffset, PresenceOp};
+use crate::wire;
+use bytes::Bytes;
+
+/// A presence stream beside the default one.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) presence: Presence,
+    pub(super) used: Millis,
+}
+
+impl Room {
+    pub(super) fn presence_request(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        stream: &str,
+        what: PresenceOp,
+        effects: &mut Effects,
+    ) {
+        let is_default = stream == DEFAULT_STREAM;
+        let known = self.touch_stream(now, stream);
+        let reply = match what {
+            PresenceOp::Head if known => Ok(Reply::empty(200).with("cache-control", "no-store")),
+            PresenceOp::Head => Err(ApiError::no_stream()),
+            PresenceOp::Create { .. } if known => Ok(Reply::empty(200)),
+            PresenceOp::Create { path } => {
+                let mut location = format!("{path}?awareness=");
+                crate::http::percent_encode(stream, &mut location);
+                self.make_stream(now, stream).map(|()| Reply::empty(201).with("location", location))
+            }
+            PresenceOp::Delete if known => {
+                self.readers.end(&ApiError::no_stream(), effects, |reader| {
+                    reader.updates.is_none()
+                        && reader.presence.as_ref().is_some_and(|(name, _)| name == stream)
+                });
+                self.streams.remove(stream);
+                effects.reply(conn, Reply::empty(204));
+                return;
+            }
+            PresenceOp::Delete => Err(ApiError::no_stream()),
+            PresenceOp::Append(updates) => {
+                let made = if known { Ok(()) } else { self.make_stream(now, stream) };
+                made.and_then(|()| self.announce(now, stream, is_default, &updates, effects))
+            }
+        };
+        let version = self.presence_of(stream).map_or(0, Presence::version);
+        let offset = PresenceOffset { life: self.born, version };
+        effects.reply(
+            conn,
+            Reply::from(reply.map(|reply| reply.with("stream-next-offset", offset.to_string()))),
+        );
+    }
+
+    fn announce(
+        &mut self,
+        now: Millis,
+        stream: &str,
+        is_default: bool,
+        updates: &[Bytes],
+        effects: &mut Effects,
+    ) -> Result<Reply, ApiError> {
+        let limits = &self.config.limits;
+        for update in updates {
+            let presence = match self.streams.get_mut(stream) {
+                _ if is_default => &mut self.presence,
+                Some(stream) => &mut stream.presence,
+                None => return Err(ApiError::no_stream()),
+            };
+            let applied = presence.apply(now, None, false, update, limits).map_err(|error| match error {
+                PresenceError::TooBig => ApiError::too_large(format!("awareness: {error}")),
+                PresenceError::Wire(_) | PresenceError::Json => {
+                    ApiError::invalid(format!("awareness: {error}"))
+                }
+            })?;
+            if let Some(relay) = applied.relay {
+                self.readers.stale = true;
+                if is_default && !self.sessions.is_empty() {
+                    effects.send(To::Sockets { except: None }, wire::awareness(&relay));
+                }
+            }
+        }
+        Ok(Reply::empty(204))
+    }
+
+    /// Whether there is a presence stream of this name; it is kept for longer then.
+    pub(super) fn touch_stream(&mut self, now: Millis, stream: &str) -> bool {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.used = now;
+        }
+        stream == DEFAULT_STREAM || self.streams.contains_key(stream)
+    }
+
+    fn make_stream(&mut self, now: Millis, stream: &str) -> Result<(), ApiError> {
+        if self.streams.len() >= self.config.limits.presence_streams {
+            return Err(ApiError::rate_limited("the document has too many awareness streams"));
+        }
+        self.streams.insert(stream.to_owned(), Stream { used: now, ..Stream::default() });
+        Ok(())
+    }
+
+    pub(super) fn presence_of(&self, stream: &str) -> Option<&Presence> {
+        match self.streams.get(stream) {
+            _ if stream == DEFAULT_STREAM => Some(&self.presence),
+            stream => stream.map(|stream| &stream.presence),
+        }
+    }
+}
