@@ -123,11 +123,15 @@ impl Document {
         self.tail = Some(tail);
         (self.state, self.peek, self.compaction) = (State::Cold, None, None);
         if tail.life == Life::Deleted {
-            self.accepted -= self.queued.len() as u64;
-            self.unstored_bytes -= self.queued.iter().map(Bytes::len).sum::<usize>();
-            self.queued.clear();
-            self.held_until = None;
+            // What is on its way as well: tried again, it would land in a document that was made anew.
+            self.in_flight = None;
+            self.give_up();
         }
+    }
+
+    /// Whether an append is on its way.
+    pub(crate) fn is_appending(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// Whether a loaded replica is known to have every struct of an update.
@@ -328,11 +332,16 @@ impl Document {
             Err(error) => error,
         };
         // Whoever sent these is sent away and offers them again; they must not count as accepted here.
+        self.give_up();
+        Outcome::AppendFailed(error)
+    }
+
+    /// Lets go of what was accepted and is not stored.
+    fn give_up(&mut self) {
         self.queued.clear();
         self.held_until = None;
         self.unstored_bytes = 0;
         self.accepted = self.stored;
-        Outcome::AppendFailed(error)
     }
 
     fn on_loaded(&mut self, now: Millis, loaded: Loaded) -> Outcome {

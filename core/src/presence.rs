@@ -179,6 +179,16 @@ impl Presence {
         all.finish()
     }
 
+    /// Nobody, with versions that go on from here.
+    pub(crate) fn starting_at(version: u64) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    /// Removes what belongs to no connection; the removals, for everyone.
+    pub(crate) fn clear_requests(&mut self, now: Millis, limits: &Limits) -> Option<Bytes> {
+        self.remove(now, limits, |known| known.owner.is_none())
+    }
+
     /// The version that readers have when they were told of everything.
     pub(crate) fn version(&self) -> u64 {
         self.version

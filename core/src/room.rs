@@ -63,6 +63,8 @@ pub struct Room {
     readers: Readers,
     /// Presence streams of HTTP clients, beside the one that they share with the sessions.
     streams: BTreeMap<String, Stream>,
+    /// No version of a presence stream that was deleted lies above this.
+    versions: u64,
     /// When the room was made.
     born: Millis,
     /// Requests that wait to learn whether the document is there.
@@ -86,6 +88,7 @@ impl Room {
             unparked: Vec::new(),
             readers: Readers::default(),
             streams: BTreeMap::new(),
+            versions: 0,
             born: Millis(0),
             asking: Vec::new(),
             asked: BTreeMap::new(),
@@ -127,6 +130,7 @@ impl Room {
         // Readers have their own loads.
         let reply = match reply {
             Ok(LogReply::Loaded(loaded)) if self.readers.awaits(op) => {
+                self.document.learn(loaded.tail);
                 self.with_readers(now, |readers, now| readers.loaded(op, Ok(loaded), now, effects));
                 return;
             }
@@ -187,8 +191,12 @@ impl Room {
         [presence, streams, grant, readers, idle, document].into_iter().flatten().min()
     }
 
+    fn stream_end(&self, stream: &Stream) -> Millis {
+        stream.used.after(self.config.limits.presence_stream_kept)
+    }
+
     fn stream_tick(&self, stream: &Stream) -> Millis {
-        let over = stream.used.after(self.config.limits.presence_stream_kept);
+        let over = self.stream_end(stream);
         stream.presence.next_expiry().map_or(over, |at| at.min(over))
     }
 
@@ -198,6 +206,12 @@ impl Room {
             && self.asking.is_empty()
             && self.asked.is_empty()
             && self.document.is_settled()
+    }
+
+    /// Whether something would be forgotten if the room were dropped, although nobody is here: presence streams that
+    /// clients named. A host drops it all the same when it needs the place.
+    pub fn remembers(&self) -> bool {
+        !self.streams.is_empty()
     }
 
     /// How many connections are open, and how many requests are not answered.
@@ -385,13 +399,12 @@ impl Room {
 
     fn tick(&mut self, now: Millis, effects: &mut Effects) {
         let limits = Arc::clone(&self.config.limits);
-        if let Some(removals) = self.presence.expire(now, &limits) {
-            self.readers.stale = true;
-            if !self.sessions.is_empty() {
-                effects.send(To::Sockets { except: None }, wire::awareness(&removals));
-            }
+        let removals = self.presence.expire(now, &limits);
+        self.tell_presence(removals, effects);
+        if self.streams.values().any(|stream| self.stream_end(stream) <= now) {
+            self.count_versions();
+            self.streams.retain(|_, stream| now.since(stream.used) < limits.presence_stream_kept);
         }
-        self.streams.retain(|_, stream| now.since(stream.used) < limits.presence_stream_kept);
         for stream in self.streams.values_mut() {
             self.readers.stale |= stream.presence.expire(now, &limits).is_some();
         }
@@ -453,12 +466,7 @@ impl Room {
         for (claimant, removal) in left.questions {
             effects.send(To::Conn(claimant), wire::awareness(&removal));
         }
-        self.readers.stale |= left.relay.is_some();
-        if let Some(removals) = left.relay
-            && !self.sessions.is_empty()
-        {
-            effects.send(To::Sockets { except: None }, wire::awareness(&removals));
-        }
+        self.tell_presence(left.relay, effects);
     }
 }
 

@@ -1,8 +1,12 @@
 //! Reads over HTTP that wait: long-polls and event streams; and those that only wait for a load.
 //!
 //! Readers are given what is stored and nothing else, with the place behind it. Most have just had the update
-//! before: they are served from the last few that were stored. Who is further behind waits for a load, one at a
-//! time, that serves all who wait. What several get is encoded once.
+//! before: they are served from the last few that were stored ([`Recent`]). Who is further behind waits for a
+//! load, one at a time, that serves all who wait. What several get is encoded once.
+//!
+//! The store may be ahead of its replies, and a load may be ahead of or behind what was heard of appends. So a
+//! reader's place only grows; what a load lacks is taken from the recent updates; and where these would have a
+//! hole they begin anew, upon which readers in front of it are behind.
 
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames::{self, Batch, KEEP_ALIVE};
@@ -54,18 +58,19 @@ pub(super) struct Reader {
     pub(super) behind: bool,
 }
 
-/// The last updates that were stored.
+/// The last updates that were stored, without a hole, as far as the store has said so.
 #[derive(Debug)]
 struct Recent {
-    /// Everything behind this is here.
+    /// Everything behind this is here,
     from: Offset,
+    /// up to this.
+    end: Offset,
     updates: VecDeque<(Offset, Bytes)>,
     bytes: usize,
 }
 
-/// What readers are told about: the end of the log, and who is there.
+/// What readers are told about beside updates: the time, and who is there.
 pub(super) struct Now<'a> {
-    pub(super) end: Offset,
     pub(super) life: Millis,
     pub(super) presence: &'a dyn Fn(&str) -> Option<&'a Presence>,
     pub(super) now: Millis,
@@ -75,6 +80,15 @@ pub(super) struct Now<'a> {
 #[derive(Default)]
 struct Shared {
     batches: VecDeque<Encoded>,
+}
+
+/// Updates for a reader.
+struct News {
+    frames: Bytes,
+    /// The place behind them.
+    end: Offset,
+    /// Whether there are no more.
+    is_all: bool,
 }
 
 struct Encoded {
@@ -98,11 +112,24 @@ impl Readers {
         self.list.is_empty()
     }
 
-    /// Takes a read; `end` is where the log ends.
-    pub(super) fn add(&mut self, now: Millis, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
-        if reader.live != Live::No && reader.updates.is_some() {
-            self.recent.get_or_insert_with(|| Recent { from: end, updates: VecDeque::new(), bytes: 0 });
+    /// The end of what readers may be told of; none if nobody reads.
+    pub(super) fn known_end(&self) -> Option<Offset> {
+        self.recent.as_ref().map(|recent| recent.end)
+    }
+
+    /// Hears how long the log is known to be, while no append is on its way: one that was given up may have been
+    /// done.
+    pub(super) fn catch_up(&mut self, end: Offset) {
+        if let Some(recent) = self.recent.as_mut().filter(|recent| recent.end < end) {
+            *recent = Recent::new(end);
+            self.stale |= !self.list.is_empty();
         }
+    }
+
+    /// Takes a read; `end` is where the log is known to end.
+    pub(super) fn add(&mut self, now: Millis, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
+        // Before anything is loaded for it: whatever is stored from now on is in one of both.
+        self.recent.get_or_insert_with(|| Recent::new(end));
         if reader.live == Live::Events {
             self.keep_alive_at.get_or_insert(now.after(limits.keep_alive));
         }
@@ -119,7 +146,7 @@ impl Readers {
         Some(reader)
     }
 
-    /// Updates that were stored.
+    /// Updates that were stored, one directly behind the other.
     pub(super) fn stored(&mut self, updates: &[(Offset, Bytes)], limits: &Limits) {
         if let Some(recent) = &mut self.recent {
             recent.push(updates, limits);
@@ -155,17 +182,15 @@ impl Readers {
         let mut shared = Shared::default();
         let mut over = Vec::new();
         for (conn, reader) in self.list.iter_mut().filter(|(_, reader)| !reader.behind) {
-            let since = reader.updates;
-            let at_hand = since.is_none_or(|since| {
-                since == now.end || self.recent.as_ref().is_some_and(|recent| recent.from <= since)
-            });
-            if !at_hand {
+            let since = reader.updates.unwrap_or(Offset::END);
+            let Some(recent) = self.recent.as_ref().filter(|recent| recent.from <= since) else {
                 reader.behind = true;
                 continue;
-            }
-            let encoded = shared.get(reader, now, || {
-                let news = self.recent.iter().flat_map(|recent| recent.behind(since.unwrap_or(now.end)));
-                (frames::frames(news), now.end)
+            };
+            let encoded = shared.get(reader, now, || News {
+                frames: frames::frames(recent.behind(since)),
+                end: recent.end.max(since),
+                is_all: true,
             });
             if encoded.is_some_and(|encoded| reader.take(*conn, encoded, now, effects)) {
                 over.push(*conn);
@@ -193,7 +218,8 @@ impl Readers {
             reader.behind = false;
             let gives = match &loaded {
                 Ok(loaded) => {
-                    let encoded = shared.get(reader, now, || (loaded_frames(loaded, since), loaded.tail.end));
+                    let recent = self.recent.as_ref();
+                    let encoded = shared.get(reader, now, || News::of(loaded, recent, since));
                     encoded.is_some_and(|encoded| reader.take(*conn, encoded, now, effects))
                 }
                 Err(error) => {
@@ -225,9 +251,11 @@ impl Readers {
         }
         if self.keep_alive_at.is_some_and(|at| at <= now.now) {
             let mut any = false;
-            for (conn, _) in self.list.iter().filter(|(_, reader)| reader.opened) {
+            for (conn, reader) in self.list.iter().filter(|(_, reader)| reader.live == Live::Events) {
                 any = true;
-                effects.send(To::Conn(*conn), Bytes::from_static(KEEP_ALIVE.as_bytes()));
+                if reader.opened {
+                    effects.send(To::Conn(*conn), Bytes::from_static(KEEP_ALIVE.as_bytes()));
+                }
             }
             self.keep_alive_at = any.then(|| now.now.after(limits.keep_alive));
         }
@@ -314,7 +342,7 @@ impl Reader {
         };
         Batch {
             end: self.updates,
-            up_to_date: self.updates.is_none_or(|at| at == now.end),
+            up_to_date: true,
             presence_end: self.presence.as_ref().map(version),
             ..Batch::default()
         }
@@ -322,17 +350,11 @@ impl Reader {
 }
 
 impl Shared {
-    /// The batch for a reader: made by `updates` (frames, and the place behind them) unless another at the same
-    /// place has had it.
-    fn get(
-        &mut self,
-        reader: &Reader,
-        now: &Now<'_>,
-        updates: impl FnOnce() -> (Bytes, Offset),
-    ) -> Option<&mut Encoded> {
+    /// The batch for a reader: made of `news` unless another at the same place has had it.
+    fn get(&mut self, reader: &Reader, now: &Now<'_>, news: impl FnOnce() -> News) -> Option<&mut Encoded> {
         let same = |known: &Encoded| known.updates == reader.updates && known.presence == reader.presence;
         let known = self.batches.iter().position(same).and_then(|index| self.batches.remove(index));
-        let encoded = known.unwrap_or_else(|| Encoded::new(reader, now, updates));
+        let encoded = known.unwrap_or_else(|| Encoded::new(reader, now, news));
         self.batches.truncate(SHARED - 1);
         // The last one that was asked for is most often the next.
         self.batches.push_front(encoded);
@@ -341,11 +363,11 @@ impl Shared {
 }
 
 impl Encoded {
-    fn new(reader: &Reader, now: &Now<'_>, updates: impl FnOnce() -> (Bytes, Offset)) -> Self {
+    fn new(reader: &Reader, now: &Now<'_>, news: impl FnOnce() -> News) -> Self {
         let mut batch = Batch { up_to_date: true, ..Batch::default() };
         if reader.updates.is_some() {
-            let (frames, end) = updates();
-            (batch.updates, batch.end, batch.up_to_date) = (frames, Some(end), end == now.end);
+            let News { frames, end, is_all } = news();
+            (batch.updates, batch.end, batch.up_to_date) = (frames, Some(end), is_all);
         }
         if let Some((stream, since)) = &reader.presence {
             let presence = (now.presence)(stream);
@@ -374,11 +396,20 @@ impl Encoded {
 }
 
 impl Recent {
+    fn new(end: Offset) -> Self {
+        Self { from: end, end, updates: VecDeque::new(), bytes: 0 }
+    }
+
     fn push(&mut self, updates: &[(Offset, Bytes)], limits: &Limits) {
-        for (offset, update) in updates {
+        let before = |(offset, _): &(Offset, Bytes)| Offset::new(offset.number().saturating_sub(1));
+        if let Some(before) = updates.first().map(before).filter(|before| *before > self.end) {
+            *self = Self::new(before);
+        }
+        for (offset, update) in updates.iter().filter(|(offset, _)| *offset > self.end) {
             self.bytes += update.len();
             self.updates.push_back((*offset, update.clone()));
         }
+        self.end = updates.last().map_or(self.end, |(offset, _)| self.end.max(*offset));
         while self.bytes > limits.recent_bytes || self.updates.len() > limits.recent_updates {
             let Some((offset, update)) = self.updates.pop_front() else { return };
             self.bytes -= update.len();
@@ -392,9 +423,19 @@ impl Recent {
     }
 }
 
-/// What a load has for a reader: the snapshot only if it covers something that the reader lacks.
-fn loaded_frames(loaded: &Loaded, since: Offset) -> Bytes {
-    let snapshot = loaded.snapshot.iter().filter(|_| since < loaded.tail.snapshot);
-    let news = loaded.updates.iter().filter(|(offset, _)| *offset > since).map(|(_, update)| update);
-    frames::frames(snapshot.chain(news))
+impl News {
+    /// What a load and the recent updates have for a reader: the snapshot only if it covers something that the
+    /// reader lacks.
+    fn of(loaded: &Loaded, recent: Option<&Recent>, since: Offset) -> Self {
+        let snapshot = loaded.snapshot.iter().filter(|_| since < loaded.tail.snapshot);
+        let news = loaded.updates.iter().filter(|(offset, _)| *offset > since).map(|(_, update)| update);
+        let end = loaded.tail.end.max(since);
+        let joins = recent.filter(|recent| recent.from <= end);
+        let rest = joins.into_iter().flat_map(|recent| recent.behind(end));
+        Self {
+            frames: frames::frames(snapshot.chain(news).chain(rest)),
+            end: joins.map_or(end, |recent| recent.end.max(end)),
+            is_all: joins.is_some(),
+        }
+    }
 }

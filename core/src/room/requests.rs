@@ -7,7 +7,6 @@ use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
 use crate::log::{Life, LogError, LogOp, LogReply, Offset, Version};
-use crate::presence::Presence;
 use crate::replica;
 use crate::request::{DocRequest, Live, PresenceOffset, PresenceSince, Read, Since, VersionOp};
 use crate::wire;
@@ -204,14 +203,15 @@ impl Room {
             effects.reply(conn, ApiError::rate_limited("the document holds too many requests"));
             return;
         }
-        let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+        let known = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+        let end = self.readers.known_end().unwrap_or(known).max(known);
         let tag = match read.updates {
             Some(Since::Start | Since::At(_)) => Some(read.if_none_match.unwrap_or_default()),
             Some(Since::Now) | None => None,
         };
         let updates = read.updates.map(|since| match since {
             Since::Start => Offset::START,
-            Since::Now => end,
+            Since::Now => self.readers.known_end().unwrap_or(known),
             // Not of this log as it is: a store that lost its end. Then everything is news.
             Since::At(offset) if offset > end => Offset::START,
             Since::At(offset) => offset,
@@ -245,6 +245,9 @@ impl Room {
 
     /// Gives readers what happened, and loads for those who are behind.
     pub(super) fn serve_readers(&mut self, now: Millis, effects: &mut Effects) {
+        if let Some(tail) = self.document.tail().filter(|_| !self.document.is_appending()) {
+            self.readers.catch_up(tail.end);
+        }
         if !self.readers.stale {
             return;
         }
@@ -262,9 +265,8 @@ impl Room {
         work: impl FnOnce(&mut super::readers::Readers, &Now<'_>),
     ) {
         let mut readers = core::mem::take(&mut self.readers);
-        let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
         let presence = |stream: &str| self.presence_of(stream);
-        work(&mut readers, &Now { end, life: self.born, presence: &presence, now });
+        work(&mut readers, &Now { life: self.born, presence: &presence, now });
         self.readers = readers;
     }
 
@@ -290,8 +292,12 @@ impl Room {
             }
             (Asked::Delete, Ok(LogReply::Deleted { existed, tail })) => {
                 self.document.begin_anew(tail);
-                self.end_document(now, effects);
-                if existed { Ok(Reply::empty(204)) } else { Err(ApiError::no_document()) }
+                if existed {
+                    self.end_document(now, effects);
+                    Ok(Reply::empty(204))
+                } else {
+                    Err(ApiError::no_document())
+                }
             }
             (Asked::Snapshot(at), Ok(LogReply::Loaded(loaded))) => match loaded.snapshot {
                 Some(body) if loaded.tail.snapshot == at => Ok(frames::snapshot(body, at)),
@@ -323,7 +329,7 @@ impl Room {
         self.readers.begin_anew();
         self.readers.end(&ApiError::no_document(), effects, |_| true);
         self.close_all(now, Close::NOT_FOUND, "the document was deleted", effects);
-        self.presence = Presence::default();
+        self.presence = self.new_presence();
         self.streams.clear();
     }
 

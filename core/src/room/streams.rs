@@ -41,7 +41,13 @@ impl Room {
                     reader.updates.is_none()
                         && reader.presence.as_ref().is_some_and(|(name, _)| name == stream)
                 });
-                self.streams.remove(stream);
+                if is_default {
+                    let removals = self.presence.clear_requests(now, &self.config.limits);
+                    self.tell_presence(removals, effects);
+                } else {
+                    self.count_versions();
+                    self.streams.remove(stream);
+                }
                 effects.reply(conn, Reply::empty(204));
                 return;
             }
@@ -102,8 +108,31 @@ impl Room {
         if self.streams.len() >= self.config.limits.presence_streams {
             return Err(ApiError::rate_limited("the document has too many awareness streams"));
         }
-        self.streams.insert(stream.to_owned(), Stream { used: now, ..Stream::default() });
+        let presence = self.new_presence();
+        self.streams.insert(stream.to_owned(), Stream { presence, used: now });
         Ok(())
+    }
+
+    /// A presence without anyone. Its versions go on behind all that were given in this room, so that a place in one
+    /// that was deleted is never taken for a place in this one.
+    pub(super) fn new_presence(&mut self) -> Presence {
+        self.count_versions();
+        Presence::starting_at(self.versions)
+    }
+
+    /// To be called before a presence stream is dropped.
+    pub(super) fn count_versions(&mut self) {
+        let streams = self.streams.values().map(|stream| stream.presence.version());
+        self.versions = streams.chain([self.presence.version()]).fold(self.versions, u64::max) + 1;
+    }
+
+    /// Tells everyone of changes to the default presence stream.
+    pub(super) fn tell_presence(&mut self, changes: Option<Bytes>, effects: &mut Effects) {
+        let Some(changes) = changes else { return };
+        self.readers.stale = true;
+        if !self.sessions.is_empty() {
+            effects.send(To::Sockets { except: None }, wire::awareness(&changes));
+        }
     }
 
     pub(super) fn presence_of(&self, stream: &str) -> Option<&Presence> {

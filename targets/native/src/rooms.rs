@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yonder_core::auth::Grant;
@@ -40,6 +40,8 @@ struct Shared {
     limits: Arc<Limits>,
     /// Rooms at once.
     documents: usize,
+    /// Tells rooms that others need their places.
+    crowded: Notify,
     /// How long a room without connections stays.
     linger: Duration,
     /// Bytes that may wait for one event stream.
@@ -110,6 +112,7 @@ impl Rooms {
             store,
             limits,
             documents,
+            crowded: Notify::new(),
             linger,
             queue_bytes,
             metrics,
@@ -169,6 +172,8 @@ impl Rooms {
             return Ok(entry.clone());
         }
         if rooms.len() >= self.0.documents {
+            // Whoever comes back finds a place that a room without connections has left.
+            self.0.crowded.notify_waiters();
             return Err(ApiError::overloaded("the server has too many documents open"));
         }
         let (inbox, events) = mpsc::channel(INBOX);
@@ -280,7 +285,7 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
             }
             () = shared.closing.cancelled(), if !closing => {}
             () = timer => {}
-            () = tokio::time::sleep(shared.linger), if empty && !closing => {
+            () = leave(&shared, room.remembers()), if empty && !closing => {
                 if room.is_idle() && retire(&shared, &host.doc, &entry.seats) {
                     return;
                 }
@@ -306,6 +311,21 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
                 return;
             }
         }
+    }
+}
+
+/// Until a room without connections should end: after a while, unless it remembers something, or because others
+/// need its place.
+async fn leave(shared: &Shared, remembers: bool) {
+    let linger = async {
+        if remembers {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(shared.linger).await;
+    };
+    tokio::select! {
+        () = linger => {}
+        () = shared.crowded.notified() => {}
     }
 }
 
