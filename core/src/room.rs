@@ -39,6 +39,9 @@ use streams::Stream;
 /// Bytes of a payload of message 102. y-sweet's clients send a counter.
 const ECHO_MAX: usize = 256;
 
+/// What is said to the sockets of a document that is no more.
+const DELETED: &str = "the document was deleted";
+
 /// How a room is set up.
 #[derive(Debug, Clone, Default)]
 pub struct RoomConfig {
@@ -145,7 +148,7 @@ impl Room {
             Outcome::Progress => {
                 // Its sockets came before that was known.
                 if self.document.tail().is_some_and(|tail| tail.life == Life::Deleted) {
-                    self.close_all(now, Close::NOT_FOUND, "the document was deleted", effects);
+                    self.close_all(now, Close::NOT_FOUND, DELETED, effects);
                 }
             }
             Outcome::Stored(updates) => {
@@ -221,7 +224,8 @@ impl Room {
 
     fn open(&mut self, now: Millis, conn: ConnId, grant: Grant, effects: &mut Effects) {
         if self.document.tail().is_some_and(|tail| tail.life == Life::Deleted) {
-            effects.close(conn, Close::new(Close::NOT_FOUND, "the document was deleted"));
+            effects.send(To::Conn(conn), wire::refusal(DELETED));
+            effects.close(conn, Close::new(Close::NOT_FOUND, DELETED));
             return;
         }
         if self.sessions.len() >= self.config.limits.connections {
@@ -444,6 +448,9 @@ impl Room {
 
     fn close_all(&mut self, now: Millis, code: u16, why: &str, effects: &mut Effects) {
         for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
+            if code == Close::NOT_FOUND {
+                effects.send(To::Conn(conn), wire::refusal(why));
+            }
             self.close(now, conn, Close::new(code, why), effects);
         }
     }

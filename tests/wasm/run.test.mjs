@@ -129,4 +129,22 @@ for (const target of TARGETS) {
     probe.now = NOW + 60_000
     assert.equal(probe.get(`/ws/notes?token=${token}`).status, 401)
   })
+
+  scenario('a long-poll is answered once an edit is stored, and not before', probe => {
+    const token = probe.mint('notes')
+    const read = query => probe.get(`/v1/yjs/default/docs/notes?token=${token}${query}`)
+    assert.equal(read(''), undefined, 'whether the document is there must be asked first')
+    probe.settle()
+    assert.equal(probe.outputs().at(-1).status, 404)
+    pair(probe)
+    probe.frame(1, edit(typing(5, 0, 'a')))
+    probe.settle()
+    probe.outputs()
+    assert.equal(read('&offset=now&live=long-poll'), undefined)
+    probe.frame(1, edit(typing(6, 0, 'b')))
+    assert.deepEqual(probe.outputs().filter(output => output.status), [])
+    probe.settle()
+    const [answer] = probe.outputs().filter(output => output.status)
+    assert.deepEqual([answer.status, [...Buffer.from(answer.body)]], [200, sized(typing(6, 0, 'b'))])
+  })
 }

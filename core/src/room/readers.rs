@@ -36,7 +36,11 @@ pub(super) struct Readers {
     /// The load for those who are behind, and from where on it is.
     load: Option<(OpId, Offset)>,
     keep_alive_at: Option<Millis>,
-    /// Something happened that readers may have to be told.
+    /// Those who wait for a load, by what they have.
+    behind: BTreeSet<(Offset, ConnId)>,
+    /// Those who were not looked at since they came, or since they got something.
+    fresh: Vec<ConnId>,
+    /// Something happened that all may have to be told.
     pub(super) stale: bool,
 }
 
@@ -122,7 +126,7 @@ impl Readers {
     pub(super) fn catch_up(&mut self, end: Offset) {
         if let Some(recent) = self.recent.as_mut().filter(|recent| recent.end < end) {
             *recent = Recent::new(end);
-            self.stale |= !self.list.is_empty();
+            self.stale = true;
         }
     }
 
@@ -136,13 +140,16 @@ impl Readers {
         self.deadlines.insert((reader.deadline, conn));
         self.held += usize::from(reader.live != Live::No);
         self.list.insert(conn, reader);
-        self.stale = true;
+        self.fresh.push(conn);
     }
 
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Reader> {
         let reader = self.list.remove(&conn)?;
         self.deadlines.remove(&(reader.deadline, conn));
         self.held -= usize::from(reader.live != Live::No);
+        if reader.behind {
+            self.behind.remove(&(reader.updates.unwrap_or_default(), conn));
+        }
         Some(reader)
     }
 
@@ -151,7 +158,7 @@ impl Readers {
         if let Some(recent) = &mut self.recent {
             recent.push(updates, limits);
         }
-        self.stale |= !self.list.is_empty();
+        self.stale = true;
     }
 
     /// Nobody is here any more: what is kept for readers can go.
@@ -164,7 +171,7 @@ impl Readers {
         if self.load.is_some() {
             return None;
         }
-        self.list.values().filter(|reader| reader.behind).filter_map(|reader| reader.updates).min()
+        self.behind.first().map(|(since, _)| *since)
     }
 
     /// Whether a reply of the store is for readers.
@@ -176,15 +183,23 @@ impl Readers {
         self.load = Some((op, since));
     }
 
+    /// Whether somebody may have to be given something.
+    pub(super) fn is_due(&self) -> bool {
+        !self.list.is_empty() && (self.stale || !self.fresh.is_empty())
+    }
+
     /// Gives what there is to everyone who lacks it.
     pub(super) fn serve(&mut self, now: &Now<'_>, effects: &mut Effects) {
-        self.stale = false;
+        let fresh = core::mem::take(&mut self.fresh);
+        let all = core::mem::take(&mut self.stale);
+        let conns = if all { self.list.keys().copied().collect() } else { fresh };
         let mut shared = Shared::default();
-        let mut over = Vec::new();
-        for (conn, reader) in self.list.iter_mut().filter(|(_, reader)| !reader.behind) {
+        for conn in conns {
+            let Some(reader) = self.list.get_mut(&conn).filter(|reader| !reader.behind) else { continue };
             let since = reader.updates.unwrap_or(Offset::END);
             let Some(recent) = self.recent.as_ref().filter(|recent| recent.from <= since) else {
                 reader.behind = true;
+                self.behind.insert((since, conn));
                 continue;
             };
             let encoded = shared.get(reader, now, || News {
@@ -192,12 +207,9 @@ impl Readers {
                 end: recent.end.max(since),
                 is_all: true,
             });
-            if encoded.is_some_and(|encoded| reader.take(*conn, encoded, now, effects)) {
-                over.push(*conn);
+            if encoded.is_some_and(|encoded| reader.take(conn, encoded, now, effects)) {
+                self.remove(conn);
             }
-        }
-        for conn in over {
-            self.remove(conn);
         }
     }
 
@@ -210,29 +222,26 @@ impl Readers {
         effects: &mut Effects,
     ) {
         let Some((_, from)) = self.load.take_if(|(known, _)| *known == op) else { return };
-        self.stale = true;
         let mut shared = Shared::default();
-        let mut over = Vec::new();
-        for (conn, reader) in self.list.iter_mut().filter(|(_, reader)| reader.behind) {
-            let Some(since) = reader.updates.filter(|since| *since >= from) else { continue };
+        for (since, conn) in self.behind.split_off(&(from, ConnId(0))) {
+            let Some(reader) = self.list.get_mut(&conn) else { continue };
             reader.behind = false;
-            let gives = match &loaded {
+            let is_over = match &loaded {
                 Ok(loaded) => {
                     let recent = self.recent.as_ref();
                     let encoded = shared.get(reader, now, || News::of(loaded, recent, since));
-                    encoded.is_some_and(|encoded| reader.take(*conn, encoded, now, effects))
+                    encoded.is_some_and(|encoded| reader.take(conn, encoded, now, effects))
                 }
                 Err(error) => {
-                    reader.fail(*conn, error.clone(), effects);
+                    reader.fail(conn, error.clone(), effects);
                     true
                 }
             };
-            if gives {
-                over.push(*conn);
+            if is_over {
+                self.remove(conn);
+            } else {
+                self.fresh.push(conn);
             }
-        }
-        for conn in over {
-            self.remove(conn);
         }
     }
 

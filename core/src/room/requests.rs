@@ -248,10 +248,9 @@ impl Room {
         if let Some(tail) = self.document.tail().filter(|_| !self.document.is_appending()) {
             self.readers.catch_up(tail.end);
         }
-        if !self.readers.stale {
-            return;
+        if self.readers.is_due() {
+            self.with_readers(now, |readers, now| readers.serve(now, effects));
         }
-        self.with_readers(now, |readers, now| readers.serve(now, effects));
         if let Some(since) = self.readers.wants_load() {
             let op = self.document.op();
             self.readers.loading(op, since);
@@ -328,7 +327,7 @@ impl Room {
         self.refuse_waiting(&ApiError::no_document(), effects, |_| true);
         self.readers.begin_anew();
         self.readers.end(&ApiError::no_document(), effects, |_| true);
-        self.close_all(now, Close::NOT_FOUND, "the document was deleted", effects);
+        self.close_all(now, Close::NOT_FOUND, super::DELETED, effects);
         self.presence = self.new_presence();
         self.streams.clear();
     }
