@@ -16,17 +16,18 @@
 //!
 //! # How a request flows
 //!
-//! A target turns its host's request into an [`http::Request`]; [`http::route`] says what it is. For a socket
-//! the target finds or makes the document's room and gives it every frame with [`drive`], which calls the
-//! target's [`Host`] with what is to be sent, stored, kept and closed. It arms one timer from
-//! [`Room::poll_timeout`].
+//! A target turns its host's request into an [`http::Request`]; [`http::route`] says what it is: an answer that is
+//! ready, a WebSocket, or something that is asked of a document ([`request`]). For the latter two the target finds or
+//! makes the document's room and gives it frames and requests with [`drive`], which calls the target's [`Host`] with
+//! what is to be sent, answered, stored, kept and closed. It arms one timer from [`Room::poll_timeout`].
 //!
 //! ```text
-//!  frames, time, replies          ┌──────────────────────────── Room ───────────────────────────┐
-//!  ───────── Input ──────────────▶│ session   one connection, and its parked form                │
-//!                                 │ presence  awareness states, by injected time                 │
-//!  ◀──────── Effect ──────────────│ document  appends on their way, replica if loaded, compaction │
-//!  frames, LogOps, parked state   └──────────────────────────────────────────────────────────────┘
+//!  frames, requests, time, replies ┌──────────────────────────── Room ───────────────────────────┐
+//!  ───────── Input ───────────────▶│ session   one WebSocket, and its parked form                 │
+//!                                  │ readers   long-polls and event streams, by what they have    │
+//!                                  │ presence  awareness states, by injected time                 │
+//!  ◀──────── Effect ───────────────│ document  appends on their way, replica if loaded, compaction │
+//!  frames, answers, LogOps, state  └──────────────────────────────────────────────────────────────┘
 //! ```
 
 #![forbid(unsafe_code)]

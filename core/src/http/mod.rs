@@ -2,7 +2,7 @@
 //!
 //! A target turns its host's request into a [`Request`] without reading the path itself, and does what the
 //! [`Route`] says. What only one host has (a page, metrics) it serves beside this. The API is described for users in
-//! `openapi.json`, served at `/openapi.json`; a test compares it with the [table](table) of what is routed.
+//! `openapi.json`, served at `/openapi.json`; a test compares it with the [table] of what is routed.
 
 mod error;
 pub(crate) mod frames;

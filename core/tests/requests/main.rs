@@ -1,0 +1,14 @@
+//! What a room does with HTTP requests, input by input.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod deletion;
+mod documents;
+mod events;
+#[path = "../world/log.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod log;
+mod posts;
+mod presence;
+mod reads;
+mod table;
