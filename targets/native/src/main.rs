@@ -11,6 +11,7 @@ mod held;
 mod metrics;
 mod outbound;
 mod page;
+mod patient;
 mod rooms;
 mod server;
 mod settings;

@@ -1,6 +1,7 @@
 //! The HTTP server: it turns requests into the core's, and does what the core says they are.
 
 use crate::metrics::Metrics;
+use crate::patient::Patient;
 use crate::rooms::{Rooms, wall_clock};
 use crate::socket::Socket;
 use crate::store::Store;
@@ -92,7 +93,7 @@ async fn connection(
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let Ok(Ok(is_http2)) = timeout(HEAD_PATIENCE, speaks_http2(&stream)).await else { return };
-    let service = TowerToHyperService::new(router);
+    let (io, service) = (TokioIo::new(Patient::new(stream)), TowerToHyperService::new(router));
     let ended = if is_http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -101,7 +102,7 @@ async fn connection(
             .max_header_list_size(16 << 10)
             .keep_alive_interval(Some(KEEP_ALIVE))
             .keep_alive_timeout(KEEP_ALIVE);
-        let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut served = pin!(builder.serve_connection(io, service));
         tokio::select! {
             ended = &mut served => ended,
             () = stop.cancelled() => {
@@ -112,7 +113,7 @@ async fn connection(
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(16 << 10);
-        let served = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let served = builder.serve_connection(io, service).with_upgrades();
         let mut served = pin!(served);
         tokio::select! {
             ended = &mut served => ended,
@@ -255,9 +256,9 @@ where
     app.tasks.spawn(async move {
         // The peer left before it had our answer.
         let Ok(upgraded) = upgraded.await else { return };
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
+        match upgraded.downcast::<TokioIo<Patient>>() {
             Ok(parts) => {
-                let (stream, read) = (parts.io.into_inner(), parts.read_buf.into());
+                let (stream, read) = (parts.io.into_inner().into_inner(), parts.read_buf.into());
                 serve(Socket::from_partially_read(stream, read, Role::Server, Some(config)).await).await;
             }
             Err(_) => tracing::error!("a connection that was accepted as TCP is something else"),
