@@ -31,6 +31,8 @@ pub(crate) struct Document {
     accepted: u64,
     stored: u64,
     tail: Option<Tail>,
+    /// No append may be asked of the store.
+    paused: bool,
     /// A question for the tail alone.
     peek: Option<Attempt>,
     compaction: Option<OpId>,
@@ -110,8 +112,19 @@ impl Document {
 
     /// Asks for the tail, unless it is known or asked for.
     pub(crate) fn peek(&mut self, now: Millis, effects: &mut Effects) {
-        let loading = matches!(self.state, State::Loading { .. });
-        if self.tail.is_none() && self.peek.is_none() && !loading {
+        if self.tail.is_none() && !matches!(self.state, State::Loading { .. }) {
+            self.peek_again(now, effects);
+        }
+    }
+
+    /// Whether the tail is asked for: what is known of it may be wrong.
+    pub(crate) fn is_peeking(&self) -> bool {
+        self.peek.is_some()
+    }
+
+    /// Asks for the tail although one is known: it is in doubt.
+    pub(crate) fn peek_again(&mut self, now: Millis, effects: &mut Effects) {
+        if self.peek.is_none() {
             let attempt = self.attempt(now);
             effects.store(attempt.op, LogOp::Load { since: Offset::END });
             self.peek = Some(attempt);
@@ -127,6 +140,12 @@ impl Document {
             self.in_flight = None;
             self.give_up();
         }
+    }
+
+    /// Appends nothing, or goes on with that. While the document is being deleted nothing may follow that could land
+    /// in one that is made anew.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// Whether an append is on its way.
@@ -164,7 +183,7 @@ impl Document {
     /// [`Limits::commit_interval`]. All rooms of a host have the same multiples, so that one commit of the store
     /// serves them all.
     pub(crate) fn flush(&mut self, now: Millis, urgent: bool, limits: &Limits, effects: &mut Effects) {
-        if self.in_flight.is_some() || self.queued.is_empty() {
+        if self.paused || self.in_flight.is_some() || self.queued.is_empty() {
             return;
         }
         if !urgent && limits.commit_interval > 0 && self.unstored_bytes < HELD_MAX {
@@ -270,7 +289,7 @@ impl Document {
 
     /// Repeats what is due, and lets go of a replica that nobody asked for.
     pub(crate) fn tick(&mut self, now: Millis, limits: &Limits, effects: &mut Effects) {
-        if let Some(append) = &mut self.in_flight
+        if let Some(append) = self.in_flight.as_mut().filter(|_| !self.paused)
             && append.attempt.is_due(now)
         {
             effects.store(append.attempt.op, LogOp::Append { updates: append.updates.clone() });
@@ -293,14 +312,15 @@ impl Document {
 
     /// When [`Document::tick`] has something to do, and what.
     pub(crate) fn next_tick(&self, limits: &Limits) -> Option<(Millis, &'static str)> {
-        let append = self.in_flight.as_ref().and_then(|append| append.attempt.retry_at);
+        let append = self.in_flight.as_ref().filter(|_| !self.paused);
+        let append = append.and_then(|append| append.attempt.retry_at);
         let (load, release) = match &self.state {
             State::Loading { attempt, .. } => (attempt.retry_at, None),
             State::Warm { used, .. } => (None, Some(used.after(limits.replica_idle))),
             State::Cold => (None, None),
         };
         let peek = self.peek.as_ref().and_then(|peek| peek.retry_at);
-        let held = if self.in_flight.is_none() { self.held_until } else { None };
+        let held = if self.in_flight.is_none() && !self.paused { self.held_until } else { None };
         [
             (held, "commit"),
             (append, "retry an append"),
@@ -355,9 +375,13 @@ impl Document {
         Outcome::Progress
     }
 
-    /// Takes a tail, unless it was overtaken by an append.
+    /// Takes a tail, unless it was overtaken by an append or a compaction.
     pub(crate) fn learn(&mut self, tail: Tail) {
-        if self.tail.is_none_or(|known| known.end <= tail.end) {
+        let is_news = |known: Tail| {
+            let later = (known.end, known.snapshot) <= (tail.end, tail.snapshot);
+            later || (known.end == tail.end && known.life != tail.life)
+        };
+        if self.tail.is_none_or(is_news) {
             self.tail = Some(tail);
         }
     }

@@ -146,9 +146,10 @@ impl Room {
         let before = self.document.stored();
         match self.document.on_reply(now, op, reply, &self.config.limits) {
             Outcome::Progress => {
-                // Its sockets came before that was known.
-                if self.document.tail().is_some_and(|tail| tail.life == Life::Deleted) {
-                    self.close_all(now, Close::NOT_FOUND, DELETED, effects);
+                // Whoever is here came before that was known.
+                if let Some(tail) = self.document.tail().copied().filter(|tail| tail.life == Life::Deleted) {
+                    self.document.begin_anew(tail);
+                    self.end_document(now, effects);
                 }
             }
             Outcome::Stored(updates) => {

@@ -6,7 +6,7 @@ use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
-use crate::log::{Life, LogError, LogOp, LogReply, Offset, Version};
+use crate::log::{Life, LogError, LogOp, LogReply, Offset, Tail, Version};
 use crate::replica;
 use crate::request::{DocRequest, Live, PresenceOffset, PresenceSince, Read, Since, VersionOp};
 use crate::wire;
@@ -55,6 +55,7 @@ impl Room {
             let request = LogOp::Create { updates: content };
             self.ask_store(conn, request, Asked::Create { created, existed }, effects);
         } else if request == DocRequest::Delete {
+            self.document.pause(true);
             self.ask_store(conn, LogOp::Delete, Asked::Delete, effects);
         } else {
             self.asking.push((conn, request, expires));
@@ -65,7 +66,7 @@ impl Room {
 
     /// Goes on with the requests that waited to learn whether the document is there.
     pub(super) fn settle_asking(&mut self, now: Millis, effects: &mut Effects) {
-        if self.document.tail().is_none() {
+        if self.document.tail().is_none() || self.document.is_peeking() {
             return;
         }
         for (conn, request, expires) in core::mem::take(&mut self.asking) {
@@ -278,25 +279,37 @@ impl Room {
         effects: &mut Effects,
     ) -> Option<Result<LogReply, LogError>> {
         let Some((conn, asked)) = self.asked.remove(&op) else { return Some(reply) };
+        if matches!(asked, Asked::Delete) {
+            self.document.pause(self.asked.values().any(|(_, asked)| matches!(asked, Asked::Delete)));
+        }
         let answer = match (asked, reply) {
-            (_, Err(error)) => Err(ApiError::from(error)),
+            (asked, Err(error)) => {
+                if matches!(asked, Asked::Delete | Asked::Create { .. }) {
+                    // It may be done all the same.
+                    self.document.peek_again(now, effects);
+                }
+                Err(ApiError::from(error))
+            }
             (Asked::Create { created, existed }, Ok(LogReply::Created { existed: was, tail })) => {
                 if was {
                     self.document.learn(tail);
                 } else {
+                    // A delete that seemed to fail was done.
+                    if self.document.tail().is_some_and(|known| known.life == Life::Live) {
+                        self.document.begin_anew(Tail { life: Life::Deleted, ..tail });
+                        self.end_document(now, effects);
+                    }
                     self.document.begin_anew(tail);
-                    self.readers.begin_anew();
                 }
                 if was { existed } else { Ok(created) }.map(|reply| self.at_end(reply))
             }
             (Asked::Delete, Ok(LogReply::Deleted { existed, tail })) => {
                 self.document.begin_anew(tail);
-                if existed {
+                // One that never was has nobody to be sent away.
+                if tail.life == Life::Deleted {
                     self.end_document(now, effects);
-                    Ok(Reply::empty(204))
-                } else {
-                    Err(ApiError::no_document())
                 }
+                if existed { Ok(Reply::empty(204)) } else { Err(ApiError::no_document()) }
             }
             (Asked::Snapshot(at), Ok(LogReply::Loaded(loaded))) => match loaded.snapshot {
                 Some(body) if loaded.tail.snapshot == at => Ok(frames::snapshot(body, at)),
@@ -323,7 +336,7 @@ impl Room {
     }
 
     /// The document was deleted: whoever reads or edits it is told so, and everyone in it is gone.
-    fn end_document(&mut self, now: Millis, effects: &mut Effects) {
+    pub(super) fn end_document(&mut self, now: Millis, effects: &mut Effects) {
         self.refuse_waiting(&ApiError::no_document(), effects, |_| true);
         self.readers.begin_anew();
         self.readers.end(&ApiError::no_document(), effects, |_| true);
