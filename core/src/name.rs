@@ -1,7 +1,7 @@
 //! Names of documents, as users write them and as keys hold them.
 
 /// Bytes of a name, percent-decoding done.
-pub const NAME_MAX: usize = 255;
+pub const NAME_MAX: usize = KEY_MAX;
 /// Bytes of a name's key form. Keys are at most 255 bytes on every host, and updates add to the name.
 pub const KEY_MAX: usize = 200;
 
@@ -42,7 +42,7 @@ impl core::fmt::Display for NameError {
         match self {
             Self::Empty => f.write_str("the document's name is empty or has an empty segment"),
             Self::TooLong => {
-                write!(f, "the document's name is longer than {NAME_MAX} bytes, or {KEY_MAX} as a key")
+                write!(f, "the document's name is longer than {KEY_MAX} bytes, or is as a key")
             }
             Self::DotSegment => f.write_str("the document's name has a segment '.' or '..'"),
             Self::Control => f.write_str("the document's name has a control character"),

@@ -6,17 +6,13 @@
 //! goes. It follows yjs' `UpdateDecoderV1` and `readItemContent`, and accepts only what both yjs and yrs
 //! read in the same way.
 
+mod structs;
+
+pub(crate) use structs::{Body, Id, Item, MAX_DEPTH, Parent, Part, is_json, read_any};
+
 use crate::wire::{Reader, WireError, put_var_uint};
 use std::collections::BTreeMap;
-
-/// Nesting of values inside one item. Both libraries read nested values by recursion.
-const MAX_DEPTH: u32 = 128;
-
-/// The tag of an object among lib0's `any` values.
-const OBJECT: u8 = 118;
-
-/// yjs and yrs count clocks in 32 bits, yrs with a sign in places.
-const MAX_CLOCK: u64 = i32::MAX as u64;
+use structs::{MAX_CLOCK, clock, count, distinct, read_delete_set, read_struct};
 
 /// What an update says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,6 +112,14 @@ impl std::error::Error for UpdateError {}
 
 /// Walks a V1 update from end to end.
 pub fn inspect(update: &[u8]) -> Result<Summary, UpdateError> {
+    walk(update, &mut |_| {})
+}
+
+/// Walks a V1 update from end to end, and shows each part of it.
+pub(crate) fn walk<'a>(
+    update: &'a [u8],
+    visit: &mut dyn FnMut(Part<'a>),
+) -> Result<Summary, UpdateError> {
     let mut reader = Reader::new(update);
     let mut summary = Summary::default();
     let mut clients = Vec::new();
@@ -128,23 +132,25 @@ pub fn inspect(update: &[u8]) -> Result<Summary, UpdateError> {
         let mut section = Section { client, covers: 0, end: start };
         let mut contiguous = start == 0;
         for _ in 0..structs {
-            let (length, gap) = read_struct(&mut reader, Id { client, clock: section.end })?;
-            section.end += length;
+            let read = read_struct(&mut reader, Id { client, clock: section.end })?;
+            section.end += read.length;
             if section.end > MAX_CLOCK {
                 return Err(UpdateError::Clock);
             }
+            let gap = matches!(read.body, Body::Skip);
             contiguous &= !gap;
             if contiguous {
                 section.covers = section.end;
             }
             summary.gaps |= gap;
             summary.structs += u64::from(!gap);
+            visit(Part::Struct(read));
         }
         summary.gaps |= start != 0 && structs > 0;
         summary.clients.push(section);
     }
     distinct(clients)?;
-    summary.deletes = read_delete_set(&mut reader)?;
+    summary.deletes = read_delete_set(&mut reader, visit)?;
     if !reader.is_empty() {
         return Err(UpdateError::TrailingBytes);
     }
@@ -163,220 +169,6 @@ pub fn read_state_vector(state_vector: &[u8]) -> Result<BTreeMap<u64, u64>, Upda
         clocks.insert(client, clock);
     }
     if reader.is_empty() { Ok(clocks) } else { Err(UpdateError::TrailingBytes) }
-}
-
-/// A count of things that take at least `each` bytes, checked against what is left.
-fn count(reader: &mut Reader<'_>, each: u64) -> Result<u64, UpdateError> {
-    let count = reader.var_uint()?;
-    if count.saturating_mul(each) > reader.remaining() as u64 { Err(UpdateError::Count) } else { Ok(count) }
-}
-
-fn clock(reader: &mut Reader<'_>) -> Result<u64, UpdateError> {
-    let clock = reader.var_uint()?;
-    if clock > MAX_CLOCK { Err(UpdateError::Clock) } else { Ok(clock) }
-}
-
-/// A length in clock units of something that is there.
-fn length(reader: &mut Reader<'_>) -> Result<u64, UpdateError> {
-    match clock(reader)? {
-        0 => Err(UpdateError::EmptyStruct),
-        length => Ok(length),
-    }
-}
-
-/// The place of a struct: a client, and a clock of it.
-#[derive(Clone, Copy)]
-struct Id {
-    client: u64,
-    clock: u64,
-}
-
-/// A reference from the struct at `own`. What a client wrote refers to what it had written before: a struct that
-/// waited for itself or its own future would wait for ever, and all behind it.
-fn reference(reader: &mut Reader<'_>, own: Id) -> Result<(), UpdateError> {
-    let client = reader.var_uint()?;
-    let clock = clock(reader)?;
-    if client == own.client && clock >= own.clock { Err(UpdateError::Reference) } else { Ok(()) }
-}
-
-/// The length of a struct, and whether it is a gap (`Skip`).
-fn read_struct(reader: &mut Reader<'_>, own: Id) -> Result<(u64, bool), UpdateError> {
-    const GC: u8 = 0;
-    const SKIP: u8 = 10;
-    let info = reader.byte()?;
-    if info == GC || info == SKIP {
-        return Ok((length(reader)?, info == SKIP));
-    }
-    let (has_origin, has_right_origin, has_parent_sub) =
-        (info & 0x80 != 0, info & 0x40 != 0, info & 0x20 != 0);
-    if has_origin {
-        reference(reader, own)?;
-    }
-    if has_right_origin {
-        reference(reader, own)?;
-    }
-    if !has_origin && !has_right_origin {
-        // The parent is a root type's name or the item that holds the type.
-        if reader.var_uint()? == 1 {
-            reader.var_str()?;
-        } else {
-            reference(reader, own)?;
-        }
-        if has_parent_sub {
-            reader.var_str()?;
-        }
-    }
-    Ok((read_content(reader, info & 0x1f)?, false))
-}
-
-/// The length of an item's content in clock units.
-fn read_content(reader: &mut Reader<'_>, kind: u8) -> Result<u64, UpdateError> {
-    match kind {
-        1 => length(reader),
-        2 => {
-            let values = count(reader, 1)?;
-            for _ in 0..values {
-                reader.var_str()?;
-            }
-            Ok(values)
-        }
-        3 => reader.var_bytes().map(|_| 1).map_err(Into::into),
-        4 => Ok(utf16_length(reader.var_str()?)),
-        5 => json(reader).map(|()| 1),
-        6 => {
-            reader.var_str()?;
-            json(reader).map(|()| 1)
-        }
-        7 => read_type(reader).map(|()| 1),
-        8 => {
-            let values = count(reader, 1)?;
-            for _ in 0..values {
-                read_any(reader, MAX_DEPTH)?;
-            }
-            Ok(values)
-        }
-        9 => {
-            reader.var_str()?;
-            // A subdocument's options: yjs reads properties of it.
-            if reader.peek() != Some(OBJECT) {
-                return Err(UpdateError::UnknownKind(kind));
-            }
-            read_any(reader, MAX_DEPTH).map(|()| 1)
-        }
-        other => Err(UpdateError::UnknownKind(other)),
-    }
-}
-
-/// Yjs counts text in UTF-16 code units.
-fn utf16_length(text: &str) -> u64 {
-    if text.is_ascii() { text.len() as u64 } else { text.chars().map(|c| c.len_utf16() as u64).sum() }
-}
-
-fn json(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
-    if is_json(reader.var_str()?) { Ok(()) } else { Err(UpdateError::Json) }
-}
-
-/// Whether a text is one JSON value, nested no deeper than its readers can follow by recursion.
-pub(crate) fn is_json(text: &str) -> bool {
-    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_u32, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest <= MAX_DEPTH && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
-}
-
-fn read_type(reader: &mut Reader<'_>) -> Result<(), UpdateError> {
-    const XML_ELEMENT: u64 = 3;
-    const XML_HOOK: u64 = 5;
-    match reader.var_uint()? {
-        XML_ELEMENT | XML_HOOK => reader.var_str().map(|_| ()).map_err(Into::into),
-        0..=6 => Ok(()),
-        other => Err(UpdateError::UnknownKind(u8::try_from(other).unwrap_or(u8::MAX))),
-    }
-}
-
-/// A lib0 `any` value.
-fn read_any(reader: &mut Reader<'_>, depth: u32) -> Result<(), UpdateError> {
-    let depth = depth.checked_sub(1).ok_or(UpdateError::Depth)?;
-    match reader.byte()? {
-        // undefined, null, false, true
-        127 | 126 | 121 | 120 => {}
-        // A signed integer: the first byte has 6 bits of it, the others 7.
-        125 => {
-            let mut bytes = 1;
-            while reader.byte()? >= 0x80 {
-                bytes += 1;
-                if bytes > 8 {
-                    return Err(WireError::IntegerRange.into());
-                }
-            }
-        }
-        124 => {
-            reader.bytes(4)?;
-        }
-        123 | 122 => {
-            reader.bytes(8)?;
-        }
-        119 => {
-            reader.var_str()?;
-        }
-        OBJECT => {
-            for _ in 0..count(reader, 2)? {
-                reader.var_str()?;
-                read_any(reader, depth)?;
-            }
-        }
-        117 => {
-            for _ in 0..count(reader, 1)? {
-                read_any(reader, depth)?;
-            }
-        }
-        116 => {
-            reader.var_bytes()?;
-        }
-        other => return Err(UpdateError::UnknownKind(other)),
-    }
-    Ok(())
-}
-
-/// Whether anything is deleted.
-fn read_delete_set(reader: &mut Reader<'_>) -> Result<bool, UpdateError> {
-    let mut any = false;
-    let mut clients = Vec::new();
-    for _ in 0..count(reader, 2)? {
-        clients.push(reader.var_uint()?);
-        for _ in 0..count(reader, 2)? {
-            if clock(reader)? + length(reader)? > MAX_CLOCK {
-                return Err(UpdateError::Clock);
-            }
-            any = true;
-        }
-    }
-    distinct(clients)?;
-    Ok(any)
-}
-
-/// Refuses a client that stands twice: yjs keeps the last section of such an update, yrs both.
-fn distinct(mut clients: Vec<u64>) -> Result<(), UpdateError> {
-    // Yjs writes them in descending order, so that sorting is the exception.
-    if !clients.is_sorted_by(|a, b| a > b) {
-        clients.sort_unstable();
-        if !clients.is_sorted_by(|a, b| a < b) {
-            return Err(UpdateError::DuplicateClient);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -31,7 +31,8 @@ struct NewBody {
 struct AuthBody {
     authorization: Option<Authorization>,
     user_id: Option<String>,
-    valid_for_seconds: Option<u64>,
+    /// Any JSON number, as long as it is a whole one.
+    valid_for_seconds: Option<f64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -87,8 +88,8 @@ pub(super) fn client_token(
     now: Millis,
 ) -> Result<DocRequest, ApiError> {
     let body: AuthBody = json(body)?;
-    let valid_for = body.valid_for_seconds.unwrap_or(VALID_FOR.0);
-    if valid_for == 0 || valid_for > VALID_FOR.1 {
+    let valid_for = body.valid_for_seconds.unwrap_or(VALID_FOR.0 as f64);
+    if !(1.0..=VALID_FOR.1 as f64).contains(&valid_for) || valid_for.fract() != 0.0 {
         return Err(ApiError::invalid(format!("'validForSeconds' is 1 to {}", VALID_FOR.1)));
     }
     let (perm, authorization) = match body.authorization.unwrap_or(Authorization::Full) {
@@ -104,7 +105,7 @@ pub(super) fn client_token(
     tell("docId", doc.as_str().to_owned());
     tell("authorization", authorization.to_owned());
     if let Access::Keys(keys) = &config.access {
-        let exp = now.0 / 1000 + valid_for;
+        let exp = now.0 / 1000 + valid_for as u64;
         let scope = Scope::Doc(doc.as_str().to_owned());
         let claims = Claims { scope, service: None, perm, exp, nbf: None, sub: body.user_id };
         tell("token", keys.mint(&claims));

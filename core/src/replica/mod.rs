@@ -6,6 +6,18 @@
 //!
 //! Whatever panics inside the library on bytes that a peer chose becomes an error where panics unwind.
 
+mod content;
+mod items;
+mod json;
+mod order;
+mod revert;
+mod shown;
+mod value;
+mod xml;
+
+pub use json::to_json;
+pub use revert::{RevertError, revert};
+
 use crate::update::{self, Section, Summary, UpdateError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -186,13 +198,4 @@ fn merge_once(parts: &[Bytes]) -> Result<Bytes, UpdateError> {
 
 fn guard<T>(work: impl FnOnce() -> Result<T, UpdateError>) -> Result<T, UpdateError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(UpdateError::Library))
-}
-
-/// TEMPORARY until the real ones are here.
-pub fn to_json(_update: &[u8]) -> Result<String, UpdateError> {
-    Err(UpdateError::Library)
-}
-/// TEMPORARY.
-pub fn revert(_current: &[u8], _version: &[u8], _client: u64) -> Result<Option<Bytes>, UpdateError> {
-    Err(UpdateError::Library)
 }
