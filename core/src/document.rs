@@ -112,7 +112,7 @@ impl Document {
 
     /// Asks for the tail, unless it is known or asked for.
     pub(crate) fn peek(&mut self, now: Millis, effects: &mut Effects) {
-        if self.tail.is_none() && !matches!(self.state, State::Loading { .. }) {
+        if self.tail.is_none() && self.peek.is_none() && !matches!(self.state, State::Loading { .. }) {
             self.peek_again(now, effects);
         }
     }
@@ -122,13 +122,12 @@ impl Document {
         self.peek.is_some()
     }
 
-    /// Asks for the tail although one is known: it is in doubt.
+    /// Asks for the tail although one is known, or was asked for: it is in doubt, and an earlier question may be
+    /// answered from before the doubt.
     pub(crate) fn peek_again(&mut self, now: Millis, effects: &mut Effects) {
-        if self.peek.is_none() {
-            let attempt = self.attempt(now);
-            effects.store(attempt.op, LogOp::Load { since: Offset::END });
-            self.peek = Some(attempt);
-        }
+        let attempt = self.attempt(now);
+        effects.store(attempt.op, LogOp::Load { since: Offset::END });
+        self.peek = Some(attempt);
     }
 
     /// The document was made or deleted: what was known of it before, or was about to be stored, is void.

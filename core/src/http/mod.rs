@@ -117,11 +117,12 @@ pub fn route(config: &Arc<Config>, request: &Request<'_>, now: Millis) -> Route 
     let Found { op, id, rest, methods } = table::find(request.method, request.path);
     let Some(op) = op else {
         return Route::Reply(match (methods.as_str(), request.method) {
-            ("", _) => ApiError::not_found().into(),
+            // Also where there is nothing: else a page is told of a failed preflight, and not of that.
             (_, "OPTIONS") => match check_origin(&config.access, request) {
                 Ok(()) => Reply::options(&methods),
                 Err(error) => error.into(),
             },
+            ("", _) => ApiError::not_found().into(),
             _ => ApiError::method_not_allowed(&methods).into(),
         });
     };

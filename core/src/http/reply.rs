@@ -59,6 +59,7 @@ impl Reply {
 
     /// The answer to a question about what a path takes (a CORS preflight, most often).
     pub(crate) fn options(methods: &str) -> Self {
+        let methods = if methods.is_empty() { "DELETE, GET, HEAD, OPTIONS, POST, PUT" } else { methods };
         Self::empty(204)
             .with("allow", methods)
             .with("access-control-allow-methods", methods)
