@@ -253,7 +253,11 @@ impl Document {
                     self.peek = Some(peek);
                     Outcome::Nothing
                 }
-                Err(error) => Outcome::LoadFailed(error),
+                Err(error) => {
+                    // What was known is in doubt still.
+                    self.tail = None;
+                    Outcome::LoadFailed(error)
+                }
             };
         }
         match &mut self.state {

@@ -116,10 +116,7 @@ pub fn inspect(update: &[u8]) -> Result<Summary, UpdateError> {
 }
 
 /// Walks a V1 update from end to end, and shows each part of it.
-pub(crate) fn walk<'a>(
-    update: &'a [u8],
-    visit: &mut dyn FnMut(Part<'a>),
-) -> Result<Summary, UpdateError> {
+pub(crate) fn walk<'a>(update: &'a [u8], visit: &mut dyn FnMut(Part<'a>)) -> Result<Summary, UpdateError> {
     let mut reader = Reader::new(update);
     let mut summary = Summary::default();
     let mut clients = Vec::new();

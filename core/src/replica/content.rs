@@ -203,7 +203,8 @@ impl<'a> Cutter<'a> {
                 for _ in 0..length {
                     let _ = pass(notation, &mut reader);
                 }
-                let (taken, rest) = bytes.split_at_checked(bytes.len() - reader.remaining()).unwrap_or((bytes, &[]));
+                let (taken, rest) =
+                    bytes.split_at_checked(bytes.len() - reader.remaining()).unwrap_or((bytes, &[]));
                 self.rest = Content::Values(notation, rest);
                 (Content::Values(notation, taken), Half::No)
             }

@@ -93,7 +93,9 @@ impl<'a> Items<'a> {
             match piece.content {
                 Some(Content::Text(_) | Content::Embed(_) | Content::Format(..)) => text = true,
                 Some(Content::Type(Type::Array | Type::Map | Type::Text)) => types = true,
-                Some(Content::Type(Type::Element(_) | Type::Fragment | Type::Hook(_) | Type::XmlText)) => xml = true,
+                Some(Content::Type(Type::Element(_) | Type::Fragment | Type::Hook(_) | Type::XmlText)) => {
+                    xml = true
+                }
                 Some(Content::Values(..) | Content::Binary(_) | Content::Document(..)) => values = true,
                 Some(Content::Gone) | None => {}
             }
@@ -189,7 +191,9 @@ impl<'a> Items<'a> {
             Some(Content::Text(_)) => each(Shown::Value(Value::String("\u{fffd}".into()))),
             Some(Content::Binary(bytes)) => each(Shown::Value(Value::Binary(bytes.to_vec()))),
             Some(Content::Embed(json)) => each(Shown::Value(Value::read_json(json))),
-            Some(Content::Type(of)) => piece.children.into_iter().for_each(|list| each(Shown::Type(of, list))),
+            Some(Content::Type(of)) => {
+                piece.children.into_iter().for_each(|list| each(Shown::Type(of, list)))
+            }
             Some(Content::Document(guid, _)) => each(Shown::Document(guid)),
             Some(Content::Format(..) | Content::Gone) | None => {}
         }

@@ -243,7 +243,8 @@ impl<'a> Items<'a> {
                     break;
                 }
             } else {
-                let Some(its) = it.origin.and_then(|spot| self.find(spot)).filter(|its| seen.passed(*its)) else {
+                let Some(its) = it.origin.and_then(|spot| self.find(spot)).filter(|its| seen.passed(*its))
+                else {
                     break;
                 };
                 if !seen.conflicts(its) {

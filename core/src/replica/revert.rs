@@ -103,7 +103,9 @@ fn free_client(updates: &[&[u8]], client: u64) -> Result<u64, UpdateError> {
                         Some(Parent::Item(id)) => Some(id),
                         Some(Parent::Root(_)) | None => None,
                     };
-                    known.extend([item.origin, item.right_origin, parent].iter().flatten().map(|id| id.client));
+                    known.extend(
+                        [item.origin, item.right_origin, parent].iter().flatten().map(|id| id.client),
+                    );
                 }
             }
         })?;
@@ -243,7 +245,9 @@ impl<'a> Edit<'a> {
 
     fn delete(&mut self, piece: &Piece<'a>) {
         match self.deletions.last_mut() {
-            Some((from, length)) if from.client == piece.spot.client && from.clock + *length == piece.spot.clock => {
+            Some((from, length))
+                if from.client == piece.spot.client && from.clock + *length == piece.spot.clock =>
+            {
                 *length += piece.length;
             }
             Some(_) | None => self.deletions.push((piece.spot, piece.length)),

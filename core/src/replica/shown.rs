@@ -6,8 +6,8 @@ use yrs::branch::{Branch, BranchPtr};
 use yrs::types::text::YChange;
 use yrs::updates::decoder::Decode as _;
 use yrs::{
-    Any, Array as _, ArrayRef, ClientID, Doc, Map as _, MapRef, Number, OffsetKind, Options, Out, ReadTxn, Text as _,
-    TextRef, Transact as _, Update,
+    Any, Array as _, ArrayRef, ClientID, Doc, Map as _, MapRef, Number, OffsetKind, Options, Out, ReadTxn,
+    Text as _, TextRef, Transact as _, Update,
 };
 
 /// A replica on its way to showing what another shows.
@@ -137,7 +137,9 @@ impl Piece {
             | Out::YXmlFragment(_)
             | Out::YXmlText(_)
             | Out::UndefinedRef(_) => match out.try_branch() {
-                Some(branch) if deep => Self::Type(format!("{:?}", branch.type_ref()), Shown::of(txn, branch)),
+                Some(branch) if deep => {
+                    Self::Type(format!("{:?}", branch.type_ref()), Shown::of(txn, branch))
+                }
                 Some(_) | None => Self::Type(String::new(), Shown::default()),
             },
         }
@@ -163,7 +165,9 @@ fn same_values(this: &Any, that: &Any) -> bool {
         (Any::Array(this), Any::Array(that)) => same_lists(this, that, same_values),
         (Any::Map(this), Any::Map(that)) => {
             this.len() == that.len()
-                && this.iter().all(|(key, value)| that.get(key).is_some_and(|other| same_values(value, other)))
+                && this
+                    .iter()
+                    .all(|(key, value)| that.get(key).is_some_and(|other| same_values(value, other)))
         }
         _ => this == that,
     }

@@ -64,7 +64,9 @@ impl Value {
             serde_json::Value::Bool(value) => Self::Bool(value),
             serde_json::Value::Number(number) => Self::Number(number.as_f64().unwrap_or(f64::NAN)),
             serde_json::Value::String(text) => Self::String(text),
-            serde_json::Value::Array(values) => Self::Array(values.into_iter().map(Self::from_json).collect()),
+            serde_json::Value::Array(values) => {
+                Self::Array(values.into_iter().map(Self::from_json).collect())
+            }
             serde_json::Value::Object(entries) => {
                 Self::Object(entries.into_iter().map(|(key, value)| (key, Self::from_json(value))).collect())
             }

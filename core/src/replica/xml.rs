@@ -87,7 +87,8 @@ fn push_formatted(items: &Items<'_>, list: ListAt, out: &mut String) {
                     value => drop(formats.insert(key, value)),
                 }
             }
-            Some(Content::Values(..) | Content::Binary(_) | Content::Document(..) | Content::Gone) | None => {}
+            Some(Content::Values(..) | Content::Binary(_) | Content::Document(..) | Content::Gone) | None => {
+            }
         }
     }
     if open {
@@ -106,17 +107,24 @@ fn push_opening(formats: &BTreeMap<&str, Value>, out: &mut String) {
             }
             // JavaScript enumerates these too.
             Value::Array(values) => {
-                let mut values: Vec<_> = values.iter().enumerate().map(|(key, value)| (key.to_string(), value)).collect();
+                let mut values: Vec<_> =
+                    values.iter().enumerate().map(|(key, value)| (key.to_string(), value)).collect();
                 values.sort_by(|a, b| a.0.cmp(&b.0));
                 values.into_iter().for_each(|(key, value)| push_attribute(&key, value, out));
             }
             Value::String(text) => {
                 let units = text.encode_utf16().map(|unit| String::from_utf16_lossy(&[unit]));
-                let mut units: Vec<_> = units.enumerate().map(|(key, unit)| (key.to_string(), unit)).collect();
+                let mut units: Vec<_> =
+                    units.enumerate().map(|(key, unit)| (key.to_string(), unit)).collect();
                 units.sort();
                 units.into_iter().for_each(|(key, unit)| push_attribute(&key, &Value::String(unit), out));
             }
-            Value::Undefined | Value::Null | Value::Bool(_) | Value::Number(_) | Value::BigInt(_) | Value::Binary(_) => {}
+            Value::Undefined
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::BigInt(_)
+            | Value::Binary(_) => {}
         }
         out.push('>');
     }
