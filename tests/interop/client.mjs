@@ -1,89 +1,47 @@
-// Real clients: y-websocket's provider on yjs, as a browser tab runs it, with `ws` for its socket.
+// The clients of the scenarios, by the name of their transport, and what holds between them.
 import assert from 'node:assert/strict'
-import { WebSocket } from 'ws'
-import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 import { atEnd } from './ending.mjs'
-import { encoded } from './host.mjs'
+import { HttpClient } from './transport-http.mjs'
+import { StreamsClient } from './transport-streams.mjs'
+import { SweetClient } from './transport-sweet.mjs'
+import { WebsocketClient } from './transport-websocket.mjs'
 import { until } from './waiting.mjs'
 
-process.setMaxListeners(0) // each provider listens for the end of the process
+process.setMaxListeners(0) // each y-websocket provider listens for the end of the process
 
 /**
- * Opens `doc` on `host` and resolves once it is synced (or at once with `wait: false`). Left at the end of test `t`.
- * `state` is set as the local presence; `ydoc` and `awareness` may be handed over from an earlier client.
+ * Every client with every transport. `needs`: capability of the host. `keepsEdits`: what is written while the
+ * connection is lost is sent later. `acknowledges`: the client hears that its edits are stored.
  */
-export async function join (t, host, doc, { wait = true, state, ...options } = {}) {
-  const client = new Client(host, doc, options)
-  atEnd(t, () => {
-    client.leave()
+export const TRANSPORTS = {
+  'y-websocket': { Client: WebsocketClient, needs: [], keepsEdits: true, acknowledges: false },
+  'y-sweet': { Client: SweetClient, needs: ['sweet', 'ack'], keepsEdits: true, acknowledges: true },
+  'YjsProvider SSE': { Client: StreamsClient, needs: ['streams'], liveMode: 'sse', keepsEdits: false, acknowledges: true },
+  'YjsProvider long-poll': { Client: StreamsClient, needs: ['streams'], liveMode: 'long-poll', keepsEdits: false, acknowledges: true },
+  'HTTP SSE': { Client: HttpClient, needs: ['streams'], liveMode: 'sse', keepsEdits: true, acknowledges: true },
+  'HTTP long-poll': { Client: HttpClient, needs: ['streams'], liveMode: 'long-poll', keepsEdits: true, acknowledges: true }
+}
+
+/** Names of the transports for which `fits` holds. */
+export const transports = (fits = () => true) => Object.keys(TRANSPORTS).filter(name => fits(TRANSPORTS[name]))
+
+/**
+ * Opens `doc` on `host` by `transport` and resolves once it is synced (or at once with `wait: false`). Left at the end
+ * of test `t`. `state` is set as the local presence; `ydoc` and `awareness` may be handed over from an earlier client.
+ */
+export async function join (t, host, doc, { transport = 'y-websocket', wait = true, connect = true, state, ...options } = {}) {
+  const { Client, liveMode } = TRANSPORTS[transport]
+  const client = new Client(host, doc, { liveMode, ...options })
+  client.transport = transport
+  atEnd(t, async () => {
+    await client.leave()
     assert.deepEqual(client.faults, [], 'the server relayed something that a real client cannot read')
   })
   if (state !== undefined) client.awareness.setLocalState(state)
-  if (wait) await client.untilSynced()
+  if (connect) client.connect()
+  if (wait && connect) await client.untilSynced()
   return client
-}
-
-export class Client {
-  constructor (host, doc, { token, ydoc = new Y.Doc(), awareness, connect = true } = {}) {
-    this.name = doc
-    this.host = host
-    this.doc = ydoc
-    this.faults = []
-    this.provider = new WebsocketProvider(host.ws, encoded(doc), ydoc, {
-      WebSocketPolyfill: WebSocket,
-      disableBc: true, // tabs of one process would otherwise talk past the server
-      maxBackoffTime: 400,
-      params: token === undefined ? {} : { token },
-      connect: false,
-      ...(awareness ? { awareness } : {})
-    })
-    this.awareness = this.provider.awareness
-    this.closes = []
-    this.provider.on('connection-close', event => { if (event) this.closes.push({ code: event.code, reason: event.reason }) })
-    this.provider.messageHandlers = this.provider.messageHandlers.map(handler => (...args) => {
-      const { error: report } = console
-      console.error = (...words) => { this.faults.push(words.map(word => word?.stack ?? word).join(' ')) } // y-protocols logs what yjs throws
-      try {
-        handler(...args)
-      } catch (error) {
-        this.faults.push(error.stack)
-      } finally {
-        console.error = report
-      }
-    })
-    if (connect) this.provider.connect()
-  }
-
-  untilSynced (ms) {
-    return until(() => this.provider.synced, () => `a client of ${this.name} is synced; closes: ${JSON.stringify(this.closes.slice(-3))}; ${this.host.state}`, ms)
-  }
-
-  /** Presence of the others: `Map` of client id to state, without this client. */
-  others () {
-    const states = new Map(this.awareness.getStates())
-    states.delete(this.doc.clientID)
-    return states
-  }
-
-  /** Goes offline as a user without network does: the document stays open. */
-  offline () {
-    this.provider.disconnect()
-  }
-
-  online () {
-    this.provider.connect()
-  }
-
-  /** The socket, if there is one, is cut without a close frame; the provider comes back by itself. */
-  cut () {
-    this.provider.ws?.terminate()
-  }
-
-  leave () {
-    this.provider.destroy()
-    this.awareness.destroy() // its timer would outlive it
-  }
 }
 
 /** True when all documents hold the same insertions and deletions. */
@@ -95,5 +53,18 @@ export function same (clients) {
 /** Resolves once all clients hold the same document. */
 export function converge (clients, ms = 20_000) {
   return until(() => same(clients), () => `${clients.length} clients of ${clients[0].name} converge; state vectors ` +
-    clients.map(client => JSON.stringify([...Y.decodeStateVector(Y.encodeStateVector(client.doc))])).join(' | '), ms)
+    clients.map(client => JSON.stringify([...Y.decodeStateVector(Y.encodeStateVector(client.doc))])).join(' | ') +
+    `; ${clients.map(client => client.report).join(' | ')}`, ms)
+}
+
+/** Resolves once `watcher` has `state` of `client`. */
+export function sees (watcher, client, state, ms) {
+  return until(() => JSON.stringify(watcher.awareness.getStates().get(client.id)) === JSON.stringify(state),
+    () => `${watcher.id} sees ${JSON.stringify(state)} of ${client.id}; it has ${JSON.stringify([...watcher.awareness.getStates()])}; ` +
+      `${watcher.report}; ${client.report}`, ms)
+}
+
+/** Resolves once `watcher` has no presence of `client` any more. */
+export function misses (watcher, client, ms) {
+  return until(() => !watcher.others().has(client.id), () => `${watcher.id} no longer sees ${client.id}`, ms)
 }

@@ -20,7 +20,11 @@ export const CAPABILITIES = {
   metrics: 'GET /metrics answers in Prometheus text',
   restart: 'the process ends on SIGINT with 0 and can be started again on its data',
   'slow-reader': 'a reader that stops reading is closed',
-  ack: 'message 102 is echoed'
+  ack: 'message 102 is echoed',
+  streams: 'documents are served over HTTP at /v1/yjs',
+  sweet: "y-sweet's HTTP API is served",
+  http2: 'HTTP/2 with prior knowledge is spoken',
+  options: 'the command takes the options of `yonder serve` at its end'
 }
 
 const declared = (process.env.YONDER_SKIP ?? '').split(',').map(name => name.trim()).filter(Boolean)
@@ -35,6 +39,9 @@ export function needs (...names) {
   return lacking.length === 0 ? {} : { skip: `declared in YONDER_SKIP: ${lacking.join(', ')}` }
 }
 
+/** Options that let held requests end early, so that a scenario of a few seconds sees clients go on after that. */
+export const SHORT_DEADLINES = declared.includes('options') ? [] : ['--sse-seconds', '5', '--long-poll-seconds', '2']
+
 const running = new Set()
 const folders = new Set()
 process.on('exit', () => {
@@ -44,11 +51,13 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
 
 export class Host {
-  /** Starts a host on a free port and an empty data folder. `keys`: `KID:SECRET` or `SECRET` each. */
-  static async up ({ keys = [], template } = {}) {
+  /**
+   * Starts a host on a free port and an empty data folder. `keys`: `KID:SECRET` or `SECRET` each; `options`: words
+   * appended to the command (capability `options`); `limit`: words put before it, such as a shell's `ulimit`.
+   */
+  static async up ({ keys = [], options = [], limit = '', template } = {}) {
     const host = new this()
-    host.template = template
-    host.keys = keys
+    Object.assign(host, { template, keys, options, limit })
     host.port = await freePort()
     host.data = mkdtempSync(join(tmpdir(), 'yonder-interop-'))
     folders.add(host.data)
@@ -56,11 +65,11 @@ export class Host {
     return host
   }
 
-  /** Starts it (again) on the same port and data; `keys` may differ from last time. */
-  async start ({ keys = this.keys } = {}) {
-    this.keys = keys
+  /** Starts it (again) on the same port and data; `keys`, `options` and `limit` may differ from last time. */
+  async start ({ keys = this.keys, options = this.options, limit = this.limit } = {}) {
+    Object.assign(this, { keys, options, limit })
     this.output = ''
-    const child = spawn('sh', ['-c', `exec ${this.command()}`], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('sh', ['-c', `${limit} exec ${this.command()}`], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     this.child = child
     running.add(this)
     this.exit = new Promise(resolve => child.once('exit', (code, signal) => {
@@ -141,6 +150,7 @@ export class Host {
     if (this.keys.length > 0) {
       template = process.env.YONDER_UP_AUTH ?? template + this.keys.map(key => ` --auth-key ${quoted(key)}`).join('')
     }
+    template += this.options.map(word => ' ' + quoted(word)).join('')
     return template.replaceAll('{port}', this.port).replaceAll('{data}', quoted(this.data))
       .replaceAll('{keys}', quoted(this.keys.join('\n')))
   }

@@ -1,10 +1,11 @@
-// What the socket's address answers to plain HTTP, and which document names are refused on both.
+// What every path has in common: JSON refusals, CORS, methods, and which document names are refused, on all APIs alike.
 import assert from 'node:assert/strict'
-import { request } from 'node:http'
 import { after, describe, test } from 'node:test'
-import { Host, needs } from './host.mjs'
 import * as Y from 'yjs'
+import { Host, needs } from './host.mjs'
 import { dial, isStep1 } from './raw.mjs'
+import { ask } from './request.mjs'
+import { create, list, post, readDocument, refused, writer } from './streams.mjs'
 
 const host = await Host.up()
 after(() => host.down())
@@ -78,8 +79,17 @@ describe('http', { concurrency: 4 }, () => {
   })
 
   for (const [what, name] of Object.entries(BAD_NAMES)) {
-    test(`${what} is no document name: 400 as JSON, and 4400 on a socket`, async t => {
+    test(`${what} is no document name: 400 as JSON, on every API, and 4400 on a socket`, async t => {
       await refusal(await get('/ws/' + name), 400)
+      if (needs('streams').skip === undefined) {
+        for (const method of ['PUT', 'GET', 'POST', 'HEAD', 'DELETE']) {
+          const answer = await ask(host, method, '/v1/yjs/default/docs/' + name)
+          assert.equal(answer.status, 400, `${method}: ${answer.text}`)
+        }
+      }
+      if (needs('sweet').skip === undefined && name !== '') {
+        assert.equal((await ask(host, 'GET', `/d/${name.replaceAll('/', '%2F')}/as-update`)).status, 400, 'as one segment')
+      }
       const raw = await dial(t, host, '/ws/' + name)
       const { code, reason } = await raw.untilClosed()
       assert.equal(code, 4400, reason)
@@ -88,20 +98,93 @@ describe('http', { concurrency: 4 }, () => {
   }
 })
 
-/** The path goes out as it is written here; fetch would normalise it. */
-function get (path, method = 'GET') {
-  return new Promise((resolve, reject) => {
-    const { hostname, port } = new URL(host.url)
-    const sent = request({ hostname, port, path, method, timeout: 10_000, agent: false }, answer => {
-      let body = ''
-      answer.setEncoding('utf8').on('data', chunk => { body += chunk })
-        .on('end', () => resolve({ status: answer.statusCode, type: answer.headers['content-type'] ?? '', body }))
+const streams = needs('streams')
+const PATHS = [['GET', '/ready'], ['GET', '/nowhere'], ['GET', '/ws/doc'], ['GET', '/v1/yjs/default/docs/cors'], ['PUT', '/v1/yjs/default/docs/cors'],
+  ['GET', '/v1/yjs/default/docs/cors?offset=snapshot'], ['GET', '/v1/yjs/default/docs/cors?offset=zzz'], ['POST', '/v1/yjs/default/docs/cors'], ['GET', '/d/cors/as-update'],
+  ['GET', '/docs'], ['POST', '/doc/new'], ['DELETE', '/v1/yjs/default/docs/cors-not'], ['GET', '/openapi.json']]
+
+describe('pages of other origins', { concurrency: 4, ...streams }, () => {
+  for (const [method, path] of PATHS) {
+    test(`may read the answer to ${method} ${path}, and its headers`, async () => {
+      await create(host, 'cors')
+      const { headers } = await ask(host, method, path, { headers: { origin: 'http://localhost:5173' } })
+      assert.equal(headers['access-control-allow-origin'], '*')
+      const exposed = headers['access-control-expose-headers'].toLowerCase().split(/, */)
+      for (const name of ['stream-next-offset', 'stream-up-to-date', 'stream-cursor', 'stream-sse-data-encoding', 'stream-presence-offset', 'stream-presence-length',
+        'producer-epoch', 'producer-seq', 'etag', 'location', 'retry-after']) assert.ok(exposed.includes(name), `${name} is exposed`)
     })
-    sent.on('timeout', () => sent.destroy(new Error(`no answer to ${method} ${path} within 10 s`))).on('error', reject).end()
+
+    test(`are told beforehand that they may ask for ${path}`, async () => {
+      const answer = await ask(host, 'OPTIONS', path, {
+        headers: { origin: 'http://localhost:5173', 'access-control-request-method': method, 'access-control-request-headers': 'authorization,content-type,producer-id' }
+      })
+      assert.equal(answer.status, 204)
+      assert.equal(answer.headers['access-control-allow-origin'], '*')
+      assert.ok(answer.headers['access-control-allow-methods'].split(/, */).includes(method), answer.headers['access-control-allow-methods'])
+      const names = answer.headers['access-control-allow-headers'].toLowerCase().split(/, */)
+      for (const name of ['authorization', 'content-type', 'producer-id', 'producer-epoch', 'producer-seq', 'stream-closed', 'if-none-match']) {
+        assert.ok(names.includes(name) || (names.includes('*') && name !== 'authorization'), `${name} may be sent: ${names}`)
+      }
+    })
+  }
+})
+
+describe('paths of documents', { concurrency: 4, ...streams }, () => {
+  test('names with slashes, spaces, percent signs and any script are one document on every API', async t => {
+    for (const name of ['plain', 'a/b/c', 'with space', '100%', 'a+b', '\u00dcn\u00ef/c\u00f6d\u00e9', '\u6587\u6863/\u{1f680}', 'q?x=1', 'hash#tag', "quote'\"<>", '.hidden', '...', 'a..b', 'a&b=c', 'back\\slash', '~', 'docs/x']) {
+      await post(host, await create(host, name), [writer().push(name)])
+      const raw = await dial(t, host, host.path(name))
+      const copy = new Y.Doc()
+      Y.applyUpdate(copy, await raw.roundTrip())
+      assert.deepEqual(list(copy), [name], `${name} on the socket`)
+      if (needs('sweet').skip === undefined) {
+        const { bytes } = await ask(host, 'GET', `/d/${encodeURIComponent(name)}/as-update`)
+        Y.applyUpdate(copy, bytes)
+        assert.deepEqual(list(copy), [name], `${name} by y-sweet's API`)
+      }
+    }
   })
+
+  test('a name is the same whether its letters are percent-encoded or not', async () => {
+    await post(host, await create(host, 'same/name'), [writer().push('same')])
+    for (const path of ['same/name', '%73ame/n%61me', '%73%61%6d%65/%6e%61%6d%65', 'same%2Fname', 'same%2fname']) {
+      assert.deepEqual(list(await readDocument(host, '/v1/yjs/default/docs/' + path)), ['same'], path)
+    }
+  })
+
+  test('empty segments and no name are 400', async () => {
+    for (const path of ['', '/', '/a', 'a/', 'a//b', 'a/%2Fb', '%2Fa', 'a%2F']) {
+      refused(await ask(host, 'PUT', '/v1/yjs/default/docs/' + path), 400, 'INVALID_REQUEST')
+    }
+  })
+
+  test('what is no service is 400, what is no path of the protocol 404', async () => {
+    for (const service of ['', '.', '..', '%2e%2e', 'a%2Fb', '%00', '%zz', 's'.repeat(5000)]) {
+      const answer = await ask(host, 'PUT', `/v1/yjs/${service}/docs/x`)
+      assert.ok([400, 404].includes(answer.status), `${service}: ${answer.status}`)
+      assert.match(answer.json.error.code, /^(INVALID_REQUEST|NOT_FOUND)$/)
+    }
+    for (const path of ['/v1', '/v1/yjs', '/v1/yjs/', '/v1/yjs/default', '/v1/yjs/default/doc/x', '/v2/yjs/default/docs/x', '/V1/yjs/default/docs/x']) {
+      refused(await ask(host, 'GET', path), 404, 'NOT_FOUND')
+    }
+  })
+
+  test('other methods are 405 and say which ones are taken', async () => {
+    const path = await create(host, 'methods')
+    for (const method of ['PATCH', 'TRACE', 'PROPFIND', 'LOCK']) {
+      const answer = await ask(host, method, path)
+      refused(answer, 405, 'METHOD_NOT_ALLOWED')
+      for (const name of ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']) assert.ok(answer.headers.allow.includes(name), answer.headers.allow)
+    }
+  })
+})
+
+const get = async (path, method = 'GET') => {
+  const { status, headers, text } = await ask(host, method, path)
+  return { status, type: headers['content-type'] ?? '', body: text }
 }
 
-async function refusal ({ status, type, body }, expected) {
+function refusal ({ status, type, body }, expected) {
   assert.equal(status, expected, body)
   assert.match(type, /^application\/json/)
   const { error } = JSON.parse(body)

@@ -143,6 +143,112 @@ test('a lost connection is shown, and what was typed meanwhile is merged when it
   await maya.getByRole('alert').waitFor({ state: 'hidden' })
 })
 
+test('the way to the server can be chosen, and the text goes through each', async t => {
+  const document = newName()
+  const maya = await open(t, document, { person: MAYA })
+  const tomas = await open(t, document, { person: TOMAS })
+  await by(maya, 'websocket')
+  await tomas.getByRole('button', { name: MAYA.name }).waitFor()
+  const gone = tomas.getByRole('button', { name: MAYA.name }).waitFor({ state: 'detached' }).then(() => true, () => false)
+  let text = ''
+  for (const [label, transport] of [['Event stream', 'sse'], ['Long-poll', 'long-poll'], ['WebSocket', 'websocket'], ['Long-poll', 'long-poll']]) {
+    await choose(maya, label)
+    await by(maya, transport)
+    await maya.getByRole('button', { name: `How this window is connected: ${label}` }).waitFor()
+    await inState(maya, 'synced')
+    await write(maya, `${transport} `)
+    text += `${transport} `
+    await shows(tomas, text)
+    await write(tomas, 'yes ')
+    text += 'yes '
+    await shows(maya, text)
+    await isSaved(maya)
+  }
+  await picture(maya, 'transport')
+  assert.equal(await Promise.race([gone, false]), false, 'she was never gone')
+
+  await maya.reload()
+  await by(maya, 'long-poll')
+  await shows(maya, text)
+  await choose(maya, 'Automatic')
+  await by(maya, 'websocket')
+})
+
+test('where WebSockets are blocked the text comes by an event stream, and by a WebSocket once they are not', async t => {
+  const document = newName()
+  const line = await cuttableLine(t)
+  line.block(/^GET \/ws\//)
+  const maya = await open(t, document, { person: MAYA, base: line.url, mayLoseConnection: true })
+  const tomas = await open(t, document, { person: TOMAS })
+  await by(maya, 'sse')
+  await write(maya, 'by an event stream')
+  await shows(tomas, 'by an event stream')
+  await isSaved(maya)
+  await maya.getByRole('button', { name: TOMAS.name }).waitFor()
+
+  await maya.reload()
+  await by(maya, 'sse')
+  line.block(/^$/)
+  await maya.evaluate(() => globalThis.dispatchEvent(new Event('online')))
+  await by(maya, 'websocket')
+  await write(maya, ', by a WebSocket')
+  await shows(tomas, 'by an event stream, by a WebSocket')
+  await isSaved(maya)
+})
+
+test('where nothing comes by WebSockets and event streams are held back, long-poll is used', async t => {
+  const document = newName()
+  const maya = await open(t, document, {
+    person: MAYA,
+    socket: () => {}, // It opens, and stays silent.
+    requests: [/live=sse/, () => {}]
+  })
+  const tomas = await open(t, document, { person: TOMAS })
+  await by(maya, 'long-poll')
+  await write(maya, 'all the same')
+  await shows(tomas, 'all the same')
+  await isSaved(maya)
+})
+
+test('a window that is put aside is gone for the others, and is back with what was written last', async t => {
+  const document = newName()
+  const maya = await open(t, document, { person: MAYA })
+  const tomas = await open(t, document, { person: TOMAS })
+  const aside = type => maya.evaluate(type => globalThis.dispatchEvent(new PageTransitionEvent(type, { persisted: true })), type)
+  for (const [label, transport] of [['WebSocket', 'websocket'], ['Event stream', 'sse']]) {
+    await choose(maya, label)
+    await by(maya, transport)
+    await tomas.getByRole('button', { name: MAYA.name }).waitFor()
+    await write(maya, transport)
+    await aside('pagehide')
+    await tomas.getByRole('button', { name: MAYA.name }).waitFor({ state: 'detached' })
+    await tomas.locator('.cm-line', { hasText: transport }).waitFor()
+    await aside('pageshow')
+    await by(maya, transport)
+    await isSaved(maya)
+    await tomas.getByRole('button', { name: MAYA.name }).waitFor()
+  }
+})
+
+test('an edit that the server has not stored yet is not called saved', async t => {
+  const held = []
+  const maya = await open(t, newName(), {
+    person: MAYA,
+    requests: [url => url.pathname.startsWith('/v1/yjs/') && url.search === '', route => {
+      if (route.request().method() === 'POST') held.push(route)
+      else route.continue()
+    }]
+  })
+  await choose(maya, 'Long-poll')
+  await by(maya, 'long-poll')
+  await write(maya, 'on its way')
+  await maya.locator('html[data-saved="false"]').waitFor({ state: 'attached' })
+  await maya.getByRole('status').getByText('Synced, saving…').waitFor()
+  await until(() => held.length === 1, 'one request')
+  await held[0].continue()
+  await maya.getByRole('status').getByText('Synced and saved').waitFor()
+})
+
 test('a change of the hash switches documents and leaves the old one', async t => {
   const [here, there] = [newName(), newName()]
   const sockets = []
@@ -359,6 +465,7 @@ async function open (t, hash, {
   base = server,
   socket, // stands in for the server, as in Playwright's routeWebSocket
   onSocket = () => {},
+  requests: held, // what is done with some requests, as in Playwright's route
   mayLoseConnection = false,
   ...options
 } = {}) {
@@ -379,12 +486,12 @@ async function open (t, hash, {
     })
     page.on('pageerror', error => complaints.push(`${t.name}: ${error}`))
     page.on('console', message => {
-      const expected = mayLoseConnection && /WebSocket connection to/.test(message.text())
-      const refused = socket && /Permission denied/.test(message.text())
-      if (['error', 'warning'].includes(message.type()) && !expected && !refused) complaints.push(`${t.name}: ${message.text()}`)
+      const expected = mayLoseConnection && /WebSocket connection to|Failed to load resource: net::/.test(message.text())
+      if (['error', 'warning'].includes(message.type()) && !expected) complaints.push(`${t.name}: ${message.text()}`)
     })
   })
   if (socket) await context.routeWebSocket(/\/ws\//, socket)
+  if (held) await context.route(...held)
   const page = await context.newPage()
   await page.goto(`${base}/#${hash}`)
   await inState(page, state)
@@ -392,6 +499,17 @@ async function open (t, hash, {
 }
 
 const inState = (page, state) => page.locator(`html[data-state="${state}"]`).waitFor({ state: 'attached' })
+
+/** Waits until the window reaches the server this way. */
+const by = (page, transport) => page.locator(`html[data-transport="${transport}"]`).waitFor({ state: 'attached' })
+
+const isSaved = page => page.locator('html[data-saved="true"]').waitFor({ state: 'attached' })
+
+async function choose (page, label) {
+  await page.getByRole('button', { name: 'How this window is connected' }).click()
+  await page.getByRole('radio', { name: label }).check()
+  await page.keyboard.press('Escape')
+}
 
 /** Writes at the end of the document, as one paste. */
 async function write (page, text) {
@@ -461,13 +579,15 @@ const withoutWriting = reason => socket => {
   })
 }
 
-/** A way to the server that can be cut and mended: a port of its own that passes bytes on. */
+/** A way to the server that can be cut and mended, and may block some requests: a port of its own that passes bytes on. */
 async function cuttableLine (t) {
   const { hostname, port, protocol } = new URL(server)
   assert.equal(protocol, 'http:', 'the line is cut below HTTP, and does not speak TLS')
   const open = new Set()
+  let blocked = /^$/
   const line = net.createServer(near => {
     const far = net.connect(Number(port || 80), hostname)
+    near.on('data', bytes => { if (blocked.test(bytes.toString('latin1'))) near.destroy() })
     for (const [end, other] of [[near, far], [far, near]]) {
       open.add(end)
       end.on('error', () => other.destroy()).on('close', () => { open.delete(end); other.destroy() }).pipe(other)
@@ -481,5 +601,5 @@ async function cuttableLine (t) {
   await listen(0)
   t.after(() => line.listening && cut())
   const own = line.address().port
-  return { url: `http://127.0.0.1:${own}`, cut, mend: () => listen(own) }
+  return { url: `http://127.0.0.1:${own}`, cut, mend: () => listen(own), block: pattern => { blocked = pattern } }
 }

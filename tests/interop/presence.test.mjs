@@ -1,267 +1,134 @@
 // Presence: who is here is seen at once, goes at once, and is never stored.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { Awareness } from 'y-protocols/awareness'
-import * as Y from 'yjs'
-import { converge, join } from './client.mjs'
+import { converge, join, misses, sees, TRANSPORTS, transports } from './client.mjs'
 import { atEnd } from './ending.mjs'
-import { Host, needs } from './host.mjs'
-import { AWARENESS, dial, frame, isStep1, QUERY_AWARENESS } from './raw.mjs'
-import { never, until } from './waiting.mjs'
+import { Host, needs, SHORT_DEADLINES } from './host.mjs'
+import { Line } from './line.mjs'
+import { never, pauseFor, until } from './waiting.mjs'
 
-const host = await Host.up()
+const host = await Host.up({ options: SHORT_DEADLINES })
 after(() => host.down())
 
-describe('presence', { concurrency: 8 }, () => {
-  test('a state appears for those who are there and for newcomers, and changes arrive', async t => {
-    const a = await join(t, host, 'appear', { state: { name: 'a' } })
-    const b = await join(t, host, 'appear', { state: { name: 'b' } })
-    await sees(a, b, { name: 'b' })
-    await sees(b, a, { name: 'a' })
-    b.awareness.setLocalStateField('cursor', { anchor: 1, head: [2, null] })
-    await sees(a, b, { name: 'b', cursor: { anchor: 1, head: [2, null] } })
-    const c = await join(t, host, 'appear')
-    await sees(c, a, { name: 'a' })
-    await sees(c, b, { name: 'b', cursor: { anchor: 1, head: [2, null] } })
-  })
+// All side by side: most of them wait.
+describe('presence', { concurrency: true }, () => {
+  for (const transport of transports()) {
+    describe(`presence by ${transport}`, { concurrency: true, ...needs(...TRANSPORTS[transport].needs) }, () => {
+      /** Each transport has documents of its own. */
+      const enter = (t, doc, { at = host, ...options } = {}) => join(t, at, `${transport.replaceAll(' ', '-')}_${doc}`, { transport, ...options })
 
-  test('the newest of many fast changes wins', async t => {
-    const [a, b] = [await join(t, host, 'fast', { state: {} }), await join(t, host, 'fast')]
-    for (let i = 0; i <= 300; i++) a.awareness.setLocalState({ i })
-    await sees(b, a, { i: 300 })
-  })
+      test('a state appears for those who are there and for newcomers, and changes arrive', async t => {
+        const a = await enter(t, 'appear', { state: { name: 'a' } })
+        const b = await enter(t, 'appear', { state: { name: 'b' } })
+        await sees(a, b, { name: 'b' })
+        await sees(b, a, { name: 'a' })
+        b.awareness.setLocalStateField('cursor', { anchor: 1, head: [2, null] })
+        await sees(a, b, { name: 'b', cursor: { anchor: 1, head: [2, null] } })
+        const c = await enter(t, 'appear')
+        await sees(c, a, { name: 'a' }, 5_000)
+        await sees(c, b, { name: 'b', cursor: { anchor: 1, head: [2, null] } }, 5_000)
+      })
 
-  test('it goes at once when a client leaves, and when it sets its state to null', async t => {
-    const watcher = await join(t, host, 'leave')
-    const a = await join(t, host, 'leave', { state: { name: 'a' } })
-    const b = await join(t, host, 'leave', { state: { name: 'b' } })
-    await sees(watcher, a, { name: 'a' })
-    await sees(watcher, b, { name: 'b' })
-    a.leave()
-    await lost(watcher, a)
-    b.awareness.setLocalState(null)
-    await lost(watcher, b)
-    b.awareness.setLocalState({ name: 'b again' })
-    await sees(watcher, b, { name: 'b again' })
-  })
+      test('the newest of many fast changes wins', async t => {
+        const [a, b] = [await enter(t, 'fast', { state: {} }), await enter(t, 'fast')]
+        for (let i = 0; i <= 300; i++) a.awareness.setLocalState({ i })
+        await sees(b, a, { i: 300 })
+      })
 
-  test('it goes at once when the socket is cut, for the others and for newcomers', async t => {
-    const watcher = await join(t, host, 'cut')
-    const raw = await dial(t, host, '/ws/cut')
-    raw.awareness([71, 1, { name: 'cut' }])
-    await until(() => watcher.others().has(71), 'the raw client is seen')
-    raw.socket.terminate()
-    await until(() => !watcher.others().has(71), 'the raw client is gone', 5_000)
-    const late = await join(t, host, 'cut')
-    await late.awareness.setLocalState({ name: 'late' })
-    await sees(watcher, late, { name: 'late' }) // a round trip through the server
-    assert.equal(late.others().has(71), false)
-  })
+      test('it goes at once when a client leaves, and when it sets its state to null', async t => {
+        const watcher = await enter(t, 'leave')
+        const a = await enter(t, 'leave', { state: { name: 'a' } })
+        const b = await enter(t, 'leave', { state: { name: 'b' } })
+        await sees(watcher, a, { name: 'a' })
+        await sees(watcher, b, { name: 'b' })
+        a.leave()
+        await misses(watcher, a)
+        b.awareness.setLocalState(null)
+        await misses(watcher, b)
+        b.awareness.setLocalState({ name: 'b again' })
+        await sees(watcher, b, { name: 'b again' })
+      })
 
-  test('several ids over one connection all show, and exactly they go with it', async t => {
-    const watcher = await join(t, host, 'ids')
-    const stays = await join(t, host, 'ids', { state: { name: 'stays' } })
-    const raw = await dial(t, host, '/ws/ids')
-    raw.awareness([81, 1, { n: 81 }], [82, 5, { n: 82 }])
-    raw.awareness([83, 1, { n: 83 }])
-    await until(() => [81, 82, 83].every(id => watcher.others().get(id)?.n === id), 'all three show')
-    await sees(watcher, stays, { name: 'stays' })
-    raw.socket.close()
-    await until(() => ![81, 82, 83].some(id => watcher.others().has(id)), () => `all three are gone: ${[...watcher.others().keys()]}`)
-    assert.deepEqual([...watcher.others().keys()], [stays.doc.clientID])
-    const late = await join(t, host, 'ids')
-    await sees(late, stays, { name: 'stays' })
-    assert.deepEqual([...late.others().keys()], [stays.doc.clientID])
-  })
+      test('a client without a presence of its own comes and goes without making others blink', async t => {
+        const owner = await enter(t, 'viewer', { state: { name: 'owner' } })
+        const watcher = await enter(t, 'viewer')
+        await sees(watcher, owner, { name: 'owner' })
+        const removed = []
+        watcher.awareness.on('change', change => removed.push(...change.removed))
+        for (let round = 0; round < 3; round++) {
+          const viewer = await enter(t, 'viewer', { state: null }) // it passes on what it hears, as its first message
+          await sees(viewer, owner, { name: 'owner' })
+          viewer.leave()
+          const next = await enter(t, 'viewer', { state: { round } })
+          await sees(watcher, next, { round })
+          next.leave()
+          await misses(watcher, next)
+        }
+        assert.equal(removed.includes(owner.id), false, 'the owner was never shown as gone')
+        assert.deepEqual(watcher.others().get(owner.id), { name: 'owner' })
+      })
 
-  test('a state that a connection only repeats from another is not removed with it', async t => {
-    const owner = await join(t, host, 'repeat', { state: { name: 'owner' } })
-    const watcher = await join(t, host, 'repeat')
-    await sees(watcher, owner, { name: 'owner' })
-    const removed = removals(watcher)
-    const raw = await dial(t, host, '/ws/repeat')
-    raw.awareness([91, 1, { name: 'own' }])
-    await until(() => watcher.others().has(91), 'the repeating client is seen')
-    raw.awareness([owner.doc.clientID, watcher.awareness.meta.get(owner.doc.clientID).clock, { name: 'owner' }])
-    await raw.roundTrip()
-    raw.socket.close()
-    await until(() => !watcher.others().has(91), 'the repeating client is gone')
-    await sees(watcher, owner, { name: 'owner' })
-    assert.deepEqual(removed, [91])
-  })
+      test('a client that leaves and comes back at once is seen, and stays, ten times in a row', async t => {
+        const watcher = await enter(t, 'rejoin')
+        const a = await enter(t, 'rejoin', { state: { name: 'a' } })
+        await sees(watcher, a, { name: 'a' })
+        for (let round = 0; round < 10; round++) {
+          a.offline()
+          a.online()
+          await a.untilSynced()
+          await until(() => a.connected, 'it is connected') // an edit before that is the client's own loss
+          a.doc.getMap('rounds').set('round', round)
+          await until(() => watcher.doc.getMap('rounds').get('round') === round, () => `${round}: an edit arrives`)
+          await sees(watcher, a, { name: 'a' })
+        }
+      })
 
-  test('a real client without a presence of its own comes and goes without making others blink', async t => {
-    const owner = await join(t, host, 'viewer', { state: { name: 'owner' } })
-    const watcher = await join(t, host, 'viewer')
-    await sees(watcher, owner, { name: 'owner' })
-    const removed = removals(watcher)
-    for (let round = 0; round < 5; round++) {
-      const viewer = await join(t, host, 'viewer', { state: null }) // it passes on what it hears, as its first message
-      await sees(viewer, owner, { name: 'owner' })
-      viewer.leave()
-      const next = await join(t, host, 'viewer', { state: { round } })
-      await sees(watcher, next, { round })
-      next.leave()
-      await lost(watcher, next)
-    }
-    assert.equal(removed.includes(owner.doc.clientID), false, 'the owner was never shown as gone')
-    assert.deepEqual(watcher.others().get(owner.doc.clientID), { name: 'owner' })
-  })
+      test('a client that does nothing stays connected and shown beyond 30 s', { timeout: 60_000 }, async t => {
+        const idle = await enter(t, 'idle', { state: { name: 'idle' } })
+        const watcher = await enter(t, 'idle')
+        await sees(watcher, idle, { name: 'idle' })
+        await never(() => !idle.connected || !watcher.others().has(idle.id), 'the idle client was lost', 35_000)
+        const late = await enter(t, 'idle')
+        await sees(late, idle, { name: 'idle' }, 5_000)
+        assert.deepEqual(idle.closes, [])
+      })
 
-  test('a client that leaves and rejoins at once with its id and clock is seen, twenty times in a row', async t => {
-    const watcher = await join(t, host, 'rejoin')
-    const a = await join(t, host, 'rejoin', { state: { name: 'a' } })
-    await sees(watcher, a, { name: 'a' })
-    for (let round = 0; round < 20; round++) {
-      a.offline()
-      a.online()
-      await a.untilSynced()
-      await seesFor(watcher, a, { name: 'a' }, `round ${round}`)
-    }
-  })
+      test('a client that vanishes without a word is removed within 45 s', { timeout: 80_000 }, async t => {
+        const watcher = await enter(t, 'vanish', { state: {} })
+        const line = await Line.to(t, host)
+        const lost = await enter(t, 'vanish', { at: line, state: { name: 'vanishes' } })
+        await sees(watcher, lost, { name: 'vanishes' })
+        line.freeze()
+        await sees(await enter(t, 'vanish'), lost, { name: 'vanishes' }, 5_000)
+        // The watcher's own y-protocols timeout is 30 s; who joins after that asks the server alone.
+        await until(async () => {
+          const late = await enter(t, 'vanish')
+          await sees(late, watcher, {})
+          const there = late.others().has(lost.id)
+          late.leave()
+          await pauseFor(500)
+          return !there
+        }, 'the server no longer shows it to newcomers', 45_000)
+        assert.equal(watcher.others().has(lost.id), false)
+      })
 
-  test('a client whose cut socket the server still holds rejoins with its id and clock and stays, twenty times in a row', async t => {
-    const watcher = await join(t, host, 'rejoin-cut')
-    const [doc, awareness] = localPresence({ name: 'a' })
-    let [old] = [await join(t, host, 'rejoin-cut', { ydoc: doc, awareness })]
-    await until(() => watcher.others().has(doc.clientID), 'the first connection is seen')
-    for (let round = 0; round < 20; round++) {
-      const next = await join(t, host, 'rejoin-cut', { ydoc: doc, awareness }) // same id and clock while the old one is open
-      old.cut()
-      old.provider.shouldConnect = false
-      await seesFor(watcher, next, { name: 'a' }, `round ${round}`)
-      old = next
-    }
-  })
-
-  test('a rejoin with the same id and clock, byte for byte, ends up visible', async t => {
-    const watcher = await join(t, host, 'same-clock')
-    for (let round = 0; round < 20; round++) {
-      const client = await join(t, host, 'same-clock', { ydoc: withId(4711), state: { round } }) // clock starts again at 1
-      await until(() => watcher.others().has(4711), () => `round ${round} is seen`)
-      client.leave()
-      await until(() => !watcher.others().has(4711), () => `round ${round} is gone`)
-    }
-  })
-
-  test('awareness comes back to its sender, so that a lone client keeps its socket', async t => {
-    const raw = await dial(t, host, '/ws/echo')
-    raw.awareness([101, 1, { name: 'lone' }])
-    await raw.got(m => m.entries?.some(([id, , state]) => id === 101 && state?.name === 'lone'), 'the state is echoed')
-    raw.awareness([101, 2, { name: 'lone' }]) // the keep-alive: a new clock, the same state
-    await raw.got(m => m.entries?.some(([id, clock]) => id === 101 && clock === 2), 'the renewal is echoed')
-    assert.deepEqual(raw.faults, [])
-  })
-
-  test('a lone client stays connected beyond the 30 s of silence after which it would drop the socket', async t => {
-    const client = await join(t, host, 'alone', { state: { name: 'alone' } })
-    await never(() => !client.provider.wsconnected, 'the lone client lost its socket', 37_000)
-  })
-
-  test('a client that vanishes without closing is removed within 45 s', { timeout: 60_000 }, async t => {
-    const watcher = await join(t, host, 'vanish', { state: {} })
-    const raw = await dial(t, host, '/ws/vanish')
-    raw.awareness([111, 1, { name: 'vanishes' }])
-    await until(() => watcher.others().has(111), 'it is seen')
-    raw.socket.pause() // no pong, no awareness, no close
-    const late = await join(t, host, 'vanish')
-    await until(() => late.others().has(111), 'a newcomer sees it too')
-    // The watcher's own y-protocols timeout is 30 s; who joins after that asks the server alone.
-    await until(async () => {
-      const raw = await dial(t, host, '/ws/vanish')
-      raw.send(frame(QUERY_AWARENESS))
-      await raw.roundTrip()
-      const there = raw.messages.some(m => m.entries?.some(([id, , state]) => id === 111 && state !== null))
-      raw.socket.close()
-      await new Promise(resolve => setTimeout(resolve, 500))
-      return !there
-    }, 'the server no longer shows it to newcomers', 50_000)
-    assert.equal(watcher.others().has(111), false)
-  })
-
-  test('query awareness is answered with the states of all', async t => {
-    const a = await join(t, host, 'query', { state: { name: 'a' } })
-    const raw = await dial(t, host, '/ws/query')
-    await raw.got(isStep1, 'the server opens with step 1')
-    const shows = m => m.type === AWARENESS && m.entries.some(([id, , state]) => id === a.doc.clientID && state?.name === 'a')
-    await raw.got(shows, 'the states are sent at open')
-    raw.messages.length = 0
-    raw.send(frame(QUERY_AWARENESS))
-    await raw.got(shows, 'the states are sent when asked for')
-  })
-
-  test('a forged removal or huge clock for a client that is here does not silence it', async t => {
-    const [a, b] = [await join(t, host, 'forged', { state: { n: 0 } }), await join(t, host, 'forged', { state: {} })]
-    await sees(b, a, { n: 0 })
-    const forger = await dial(t, host, '/ws/forged')
-    const { clientID } = a.doc
-    const clock = () => b.awareness.meta.get(clientID).clock
-    forger.awareness([clientID, clock(), null])
-    await forger.roundTrip()
-    await sees(b, a, { n: 0 }) // removed and back: a hears of it and raises its clock
-    forger.awareness([clientID, 2 ** 40, { n: 'forged' }])
-    await forger.roundTrip()
-    await until(() => clock() === 2 ** 40, 'the higher clock wins, as the protocol says')
-    forger.socket.close()
-    a.awareness.setLocalState({ n: 1 })
-    await sees(b, a, { n: 1 }, 20_000)
-  })
-
-  test('presence is not stored: after a restart there are no ghosts', needs('restart'), async t => {
-    const own = await Host.up()
-    atEnd(t, () => own.down())
-    const a = await join(t, own, 'ghosts', { state: { name: 'a' } })
-    const b = await join(t, own, 'ghosts', { state: { name: 'b' } })
-    await sees(a, b, { name: 'b' })
-    a.doc.getText('text').insert(0, 'kept')
-    await converge([a, b])
-    a.leave()
-    b.leave()
-    await own.stop()
-    await own.start()
-    const raw = await dial(t, own, '/ws/ghosts')
-    raw.send(frame(QUERY_AWARENESS))
-    const kept = new Y.Doc()
-    Y.applyUpdate(kept, await raw.roundTrip())
-    assert.equal(kept.getText('text').toString(), 'kept')
-    assert.deepEqual(raw.messages.flatMap(m => m.entries ?? []).filter(([, , state]) => state !== null), [])
-  })
+      test('presence is not stored: after a restart there are no ghosts', needs('restart'), async t => {
+        const own = await Host.up({ options: SHORT_DEADLINES })
+        atEnd(t, () => own.down())
+        const a = await enter(t, 'ghosts', { at: own, state: { name: 'a' } })
+        const b = await enter(t, 'ghosts', { at: own, state: { name: 'b' } })
+        await sees(a, b, { name: 'b' })
+        a.doc.getText('text').insert(0, 'kept')
+        await converge([a, b])
+        for (const client of [a, b]) client.offline()
+        await own.stop()
+        await own.start()
+        const late = await enter(t, 'ghosts', { at: own, state: { name: 'late' } })
+        const later = await enter(t, 'ghosts', { at: own })
+        await sees(later, late, { name: 'late' })
+        assert.equal(later.doc.getText('text').toString(), 'kept')
+        assert.deepEqual([...later.others().keys()], [late.id])
+      })
+    })
+  }
 })
-
-function sees (watcher, client, state, ms) {
-  const id = client.doc.clientID
-  return until(() => JSON.stringify(watcher.awareness.getStates().get(id)) === JSON.stringify(state),
-    () => `${watcher.doc.clientID} sees ${JSON.stringify(state)} of ${id}; it has ${JSON.stringify([...watcher.awareness.getStates()])}`, ms)
-}
-
-/** Seen, and still seen after whatever the server had under way for both has arrived. */
-async function seesFor (watcher, client, state, round) {
-  await sees(watcher, client, state)
-  client.doc.getMap('rounds').set('round', round)
-  await until(() => watcher.doc.getMap('rounds').get('round') === round, () => `${round}: an edit arrives`)
-  await sees(watcher, client, state, 3_000)
-}
-
-function lost (watcher, client) {
-  return until(() => !watcher.others().has(client.doc.clientID), () => `${watcher.doc.clientID} no longer sees ${client.doc.clientID}`)
-}
-
-/** A list that fills with the ids that `watcher` sees go. */
-function removals (watcher) {
-  const ids = []
-  watcher.awareness.on('change', ({ removed }) => ids.push(...removed))
-  return ids
-}
-
-function withId (id) {
-  const doc = new Y.Doc()
-  doc.clientID = id
-  return doc
-}
-
-function localPresence (state) {
-  const doc = new Y.Doc()
-  const awareness = new Awareness(doc)
-  awareness.setLocalState(state)
-  return [doc, awareness]
-}

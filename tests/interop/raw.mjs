@@ -117,7 +117,7 @@ export function frame (...parts) {
 }
 
 /** Entries are `[clientId, clock, state]`; a state is any JSON value, `null` for a removal. */
-export function awarenessFrame (entries) {
+export function awarenessUpdate (entries) {
   const encoder = encoding.createEncoder()
   encoding.writeVarUint(encoder, entries.length)
   for (const [id, clock, state] of entries) {
@@ -125,8 +125,11 @@ export function awarenessFrame (entries) {
     encoding.writeVarUint(encoder, clock)
     encoding.writeVarString(encoder, JSON.stringify(state))
   }
-  return frame(AWARENESS, encoding.toUint8Array(encoder))
+  return encoding.toUint8Array(encoder)
 }
+
+/** The same as a frame of the socket. */
+export const awarenessFrame = entries => frame(AWARENESS, awarenessUpdate(entries))
 
 function decoded (decoder) {
   const type = decoding.readVarUint(decoder)
@@ -140,7 +143,8 @@ function decoded (decoder) {
   return { type }
 }
 
-function awarenessEntries (bytes) {
+/** The entries of an awareness update. */
+export function awarenessEntries (bytes) {
   const decoder = decoding.createDecoder(bytes)
   return Array.from({ length: decoding.readVarUint(decoder) }, () =>
     [decoding.readVarUint(decoder), decoding.readVarUint(decoder), JSON.parse(decoding.readVarString(decoder))])

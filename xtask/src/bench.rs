@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: builds what is measured, sets up the peers, and hands over to `yonder-bench`.
+//! `cargo xtask bench`: builds what is measured, sets up the peers, and hands over to `yonder-bench`, or to Node.js.
 
-use crate::run::{Output, Result, cargo, target};
-use crate::tools;
+use crate::run::{Output, Result, cargo, command, target};
+use crate::{tools, up};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -17,6 +17,8 @@ pub(crate) enum Name {
     Native,
     /// Embedded stores.
     Store,
+    /// WebSockets, event streams and long-polls of yonder, side by side.
+    Transports,
 }
 
 impl FromStr for Name {
@@ -26,27 +28,34 @@ impl FromStr for Name {
         match name {
             "native" => Ok(Self::Native),
             "store" => Ok(Self::Store),
-            _ => Err("there are the benchmarks native and store".to_owned()),
+            "transports" => Ok(Self::Transports),
+            _ => Err("there are the benchmarks native, store and transports".to_owned()),
         }
     }
 }
 
-/// Becomes `yonder-bench`. Returns only if it cannot.
+/// Becomes the benchmark. Returns only if it cannot.
 pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
     let mut build = cargo();
-    build.args(["build", "--release", "--quiet", "-p", "yonder-bench"]);
+    build.args(["build", "--release", "--quiet"]);
     let binaries = target()?.join("release");
     let mut bench = Command::new(binaries.join("yonder-bench"));
     match name {
         Name::Native => {
-            Output::Shown.run(build.args(["-p", "yonder"]))?;
+            Output::Shown.run(build.args(["-p", "yonder-bench", "-p", "yonder"]))?;
             bench.arg("native").arg("--yonder").arg(binaries.join("yonder"));
             bench.arg("--y-sweet").arg(tools::y_sweet(&Output::Shown)?);
             bench.arg("--y-websocket").arg(tools::npm(PEERS, &Output::Shown)?);
         }
         Name::Store => {
-            Output::Shown.run(build.args(["--features", "stores"]))?;
+            Output::Shown.run(build.args(["-p", "yonder-bench", "--features", "stores"]))?;
             bench.arg("store");
+        }
+        Name::Transports => {
+            Output::Shown.run(build.args(["-p", "yonder"]))?;
+            let scripts = tools::npm("tests/interop", &Output::Shown)?;
+            bench = command("node");
+            bench.arg(scripts.join("latency.mjs")).env("YONDER_UP", up::template(&binaries.join("yonder")));
         }
     }
     Err(format!("the benchmark does not start: {}", bench.args(args).exec()))

@@ -19,13 +19,15 @@ const USAGE: &str = "\
 The commands of yonder's clone.
 
 cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
-                                               rust, wasm, page, interop
+                                               rust, wasm, page, interop, openapi
 cargo xtask check                              Formatting, lints and documentation, without running anything
 cargo xtask up native [--port P] [--data DIR]  Build and run a server; prints `ready URL` once it serves
-cargo xtask bench native|store [ARG]...        Measure; the arguments go to yonder-bench, try --help
+cargo xtask bench native|store|transports [ARG]...
+                                               Measure; the arguments go to yonder-bench, try --help, or for
+                                               transports to tests/interop/latency.mjs
 
 What is downloaded is kept in $YONDER_CACHE, by default yonder in the user's cache folder.
-$CHROMIUM names the browser for the tests; by default it is found, or installed where apt-get can.";
+$CHROMIUM and $NGINX name these for the tests; by default they are found, or installed where apt-get can.";
 
 /// What is asked for.
 enum Command {

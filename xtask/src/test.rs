@@ -4,7 +4,7 @@
 //! wait for time to pass, and so run alone, when nothing else takes the processor from them.
 
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{tools, wasm};
+use crate::{tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,12 @@ pub(crate) enum Name {
     Page,
     /// Real clients and a browser against the native server.
     Interop,
+    /// Generated requests to the native server, by the description of its API.
+    OpenApi,
 }
 
 impl Name {
-    const ALL: [Self; 4] = [Self::Rust, Self::Wasm, Self::Page, Self::Interop];
+    const ALL: [Self; 5] = [Self::Rust, Self::Wasm, Self::Page, Self::Interop, Self::OpenApi];
 
     fn text(self) -> &'static str {
         match self {
@@ -33,6 +35,7 @@ impl Name {
             Self::Wasm => "wasm",
             Self::Page => "page",
             Self::Interop => "interop",
+            Self::OpenApi => "openapi",
         }
     }
 }
@@ -52,6 +55,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let step = |name| (only.is_empty() || only.contains(&name)).then(|| Step::new(name)).transpose();
     let (rust, wasm) = (step(Name::Rust)?, step(Name::Wasm)?);
     let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
+    let mut openapi = step(Name::OpenApi)?;
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
         let by_cargo = scope.spawn(|| {
@@ -61,10 +65,12 @@ pub(crate) fn run(only: &[Name]) -> Result {
         });
         let page = page.map(|step| step.with(test_page).end());
         interop = interop.take().map(|step| step.with(|output| set_up_interop(output).map(|_| ())));
+        openapi = openapi.take().map(|step| step.with(|output| set_up_openapi(output).map(|_| ())));
         done.extend(by_cargo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.extend(page);
     });
     done.extend(interop.map(|step| step.with(test_interop).end()));
+    done.extend(openapi.map(|step| step.with(test_openapi).end()));
 
     println!("\n== summary, {}", seconds(began.elapsed()));
     let mut sum = Counts::default();
@@ -119,14 +125,36 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     read().map_err(|error| failed("read", folder, error))
 }
 
-/// The packages in place; the browser.
-fn set_up_interop(output: &Output) -> Result<PathBuf> {
+/// The packages in place; the browser, and nginx.
+fn set_up_interop(output: &Output) -> Result<(PathBuf, PathBuf)> {
     tools::npm("tests/interop", output)?;
-    tools::chromium(output)
+    Ok((tools::chromium(output)?, tools::nginx(output)?))
 }
 
 fn test_interop(output: &Output) -> Result {
-    let chromium = set_up_interop(output)?;
+    let (chromium, nginx) = set_up_interop(output)?;
+    let server = native_server(output)?;
+    let mut run = command("node");
+    run.arg("tests/interop/run.mjs").env("YONDER_UP", server).env("CHROMIUM", chromium).env("NGINX", nginx);
+    output.run(&mut run)
+}
+
+/// The packages that it starts servers with, and those that it asks them with.
+fn set_up_openapi(output: &Output) -> Result<PathBuf> {
+    tools::npm("tests/interop", output)?;
+    tools::python("tests/openapi/requirements.txt", output)
+}
+
+fn test_openapi(output: &Output) -> Result {
+    let packages = set_up_openapi(output)?;
+    let server = native_server(output)?;
+    let mut run = command("node");
+    run.args(["--test", "--test-reporter=spec", "tests/openapi/fuzz.mjs"]);
+    output.run(run.env("YONDER_UP", server).env("SCHEMATHESIS", packages))
+}
+
+/// Builds the server, and gives the command that starts it.
+fn native_server(output: &Output) -> Result<String> {
     // As `test_rust` builds it, so that nothing is built twice.
     output.run(cargo().args([
         "build",
@@ -137,9 +165,7 @@ fn test_interop(output: &Output) -> Result {
         "--bin",
         "yonder",
     ]))?;
-    let yonder = target()?.join("debug/yonder").display().to_string().replace('\'', r"'\''");
-    let up = format!("'{yonder}' serve --listen 127.0.0.1:{{port}} --data {{data}}");
-    output.run(command("node").arg("tests/interop/run.mjs").env("YONDER_UP", up).env("CHROMIUM", chromium))
+    Ok(up::template(&target()?.join("debug/yonder")))
 }
 
 /// A step that has begun.

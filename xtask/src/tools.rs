@@ -77,19 +77,8 @@ fn npm_install(folder: &Path, output: &Output) -> Result<PathBuf> {
     if answer(command("npm").arg("--version")).is_none() {
         return Err("npm is missing: install it beside Node.js".to_owned());
     }
-    let installed = output.run(command("npm").args(["ci", "--no-progress"]).current_dir(&making));
-    let renamed = installed.and_then(|()| {
-        match fs::rename(&making, &done) {
-            // Another run was faster.
-            Err(_) if done.is_dir() => fs::remove_dir_all(&making),
-            renamed => renamed,
-        }
-        .map_err(|error| failed("make", &done, error))
-    });
-    if renamed.is_err() {
-        let _ = fs::remove_dir_all(&making);
-    }
-    renamed.map(|()| done)
+    finish(output.run(command("npm").args(["ci", "--no-progress"]).current_dir(&making)), &making, &done)?;
+    Ok(done)
 }
 
 /// Makes `place` a link to `packages`.
@@ -109,21 +98,95 @@ fn link(packages: &Path, place: &Path, output: &Output) -> Result {
 
 /// A Chromium: `$CHROMIUM`, or the one that is installed, or one that is installed now.
 pub(crate) fn chromium(output: &Output) -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CHROMIUM").filter(|path| !path.is_empty()) {
+    program("chromium", "CHROMIUM", output)
+}
+
+/// An nginx: `$NGINX`, or the one that is installed, or one that is installed now, with the OpenSSL that its tests make
+/// a certificate with.
+pub(crate) fn nginx(output: &Output) -> Result<PathBuf> {
+    if on_path("openssl").is_none() {
+        apt_install("openssl", output)?;
+    }
+    program("nginx", "NGINX", output)
+}
+
+/// A program: the one that a variable names, or the one that is installed, or Debian's, installed now.
+fn program(name: &str, variable: &str, output: &Output) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
-        return if path.is_file() { Ok(path) } else { Err(failed("find", &path, "named by CHROMIUM")) };
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(failed("find", &path, format!("named by {variable}")))
+        };
     }
-    if let Some(path) = on_path("chromium") {
-        return Ok(path);
+    if on_path(name).is_none() {
+        apt_install(name, output).map_err(|error| format!("{error}, or name one with {variable}"))?;
     }
+    on_path(name).ok_or(format!("apt-get installed no {name}: name one with {variable}"))
+}
+
+fn apt_install(package: &str, output: &Output) -> Result {
     let is_root = answer(command("id").arg("-u")).as_deref() == Some("0");
     if !is_root || on_path("apt-get").is_none() {
-        return Err("Chromium is missing: install it, or name one with CHROMIUM".to_owned());
+        return Err(format!("{package} is missing: install it"));
     }
     output.run(command("apt-get").args(["update", "-qq"]))?;
-    let install = ["install", "-y", "-qq", "chromium"];
-    output.run(command("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    on_path("chromium").ok_or("apt-get installed no chromium: name one with CHROMIUM".to_owned())
+    let mut install = command("apt-get");
+    install.args(["install", "-y", "-qq", package]);
+    // No service is to be started: nginx would take port 80.
+    install.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+    output.run(&mut install)
+}
+
+/// A folder of the Python packages that a requirements file of the clone pins, for `PYTHONPATH`. Its name says which: from
+/// another file, or for another Python, comes another.
+pub(crate) fn python(requirements: &str, output: &Output) -> Result<PathBuf> {
+    let version = answer(command("python3").arg("--version"))
+        .ok_or("Python is missing: install 3.10 or later, with pip")?;
+    let path = root().join(requirements);
+    let pinned = fs::read(&path).map_err(|error| failed("read", &path, error))?;
+    let mut hasher = DefaultHasher::new();
+    (&version, std::env::consts::ARCH, &pinned).hash(&mut hasher);
+    let name = format!("packages-{:016x}", hasher.finish());
+    let python = cache()?.join("python");
+    let done = python.join(&name);
+    if done.is_dir() {
+        return Ok(done);
+    }
+    if answer(command("python3").args(["-m", "pip", "--version"])).is_none() {
+        return Err("pip is missing: install it beside Python".to_owned());
+    }
+    let making = python.join(format!(".{name}.{}", std::process::id()));
+    let mut install = command("python3");
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-compile",
+        "--disable-pip-version-check",
+    ]);
+    install.args(["--root-user-action", "ignore", "--target"]).arg(&making).arg("--requirement").arg(&path);
+    finish(output.run(&mut install), &making, &done)?;
+    Ok(done)
+}
+
+/// Renames what was made to what it is to be, unless making it failed.
+fn finish(made: Result, making: &Path, done: &Path) -> Result {
+    let renamed = made.and_then(|()| {
+        match fs::rename(making, done) {
+            // Another run was faster.
+            Err(_) if done.is_dir() => fs::remove_dir_all(making),
+            renamed => renamed,
+        }
+        .map_err(|error| failed("make", done, error))
+    });
+    if renamed.is_err() {
+        let _ = fs::remove_dir_all(making);
+    }
+    renamed
 }
 
 /// Sees that Rust's standard library is there for these targets.
@@ -152,7 +215,9 @@ pub(crate) fn y_sweet(output: &Output) -> Result<PathBuf> {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+    // Where Debian has servers; not everyone's PATH does.
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 #[cfg(test)]

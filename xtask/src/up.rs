@@ -2,7 +2,7 @@
 
 use crate::run::{Result, cargo, target};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How to run the native server; what is not given is as `yonder serve` has it.
@@ -29,4 +29,10 @@ pub(crate) fn run(native: &Native) -> Result {
         server.arg("--data").arg(data);
     }
     Err(format!("the server does not start: {}", server.exec()))
+}
+
+/// The command that starts this server, as scripts take it in `YONDER_UP`: see `tests/interop/host.mjs`.
+pub(crate) fn template(yonder: &Path) -> String {
+    let yonder = yonder.display().to_string().replace('\'', r"'\''");
+    format!("'{yonder}' serve --listen 127.0.0.1:{{port}} --data {{data}}")
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
 const here = dirname(fileURLToPath(import.meta.url))
+const provider = join(here, '../provider/src')
 const outdir = resolve(process.argv[2] ?? join(here, '../../../targets/native/page'))
 
 // node_modules may be a symlink to a folder of any name. esbuild would then look for its binary beside its real path.
@@ -28,6 +29,7 @@ const { outputFiles, metafile } = await build({
   target: 'es2022',
   charset: 'utf8',
   preserveSymlinks: true,
+  plugins: [{ name: 'yonder-provider', setup: bundleProvider }],
   // Every package's licence stands in LICENSES.txt, in full.
   legalComments: 'none',
   logLevel: 'warning'
@@ -39,6 +41,16 @@ await emit('index.html', await readFile(join(here, 'index.html')))
 await emit('app.js', bundled('app.js'))
 await emit('app.css', bundled('style.css'))
 await emit('LICENSES.txt', Buffer.from(await licenses(usedFiles())))
+
+/**
+ * The provider is bundled from its source beside us, with our packages, whether or not its own are installed: two copies of
+ * yjs do not understand each other.
+ */
+function bundleProvider (build) {
+  build.onResolve({ filter: /^yonder-provider$/ }, () => ({ path: join(provider, 'index.ts') }))
+  build.onResolve({ filter: /^[^./]/ }, ({ path, resolveDir, kind }) =>
+    resolveDir === provider ? build.resolve(path, { resolveDir: here, kind }) : undefined)
+}
 
 async function emit (name, contents) {
   await writeFile(join(outdir, name), contents)

@@ -9,8 +9,9 @@ use yrs::types::Attrs;
 use yrs::types::text::YChange;
 use yrs::updates::decoder::Decode;
 use yrs::{
-    Any, Array, ArrayPrelim, ArrayRef, Doc, Map, MapPrelim, MapRef, Number, Out, ReadTxn, Text, TextPrelim, TextRef,
-    Transact, TransactionMut, Update, Xml, XmlElementPrelim, XmlFragment, XmlFragmentRef, XmlTextPrelim, XmlTextRef,
+    Any, Array, ArrayPrelim, ArrayRef, Doc, Map, MapPrelim, MapRef, Number, Out, ReadTxn, Text, TextPrelim,
+    TextRef, Transact, TransactionMut, Update, Xml, XmlElementPrelim, XmlFragment, XmlFragmentRef,
+    XmlTextPrelim, XmlTextRef,
 };
 
 /// How many replicas make a history.
@@ -104,8 +105,12 @@ fn types(txn: &TransactionMut<'_>) -> Vec<Out> {
     while let Some(out) = found.get(next).cloned() {
         next += 1;
         match out {
-            Out::YText(text) => found.extend(text.diff(txn, YChange::identity).into_iter().map(|diff| diff.insert)),
-            Out::YXmlText(text) => found.extend(text.diff(txn, YChange::identity).into_iter().map(|diff| diff.insert)),
+            Out::YText(text) => {
+                found.extend(text.diff(txn, YChange::identity).into_iter().map(|diff| diff.insert))
+            }
+            Out::YXmlText(text) => {
+                found.extend(text.diff(txn, YChange::identity).into_iter().map(|diff| diff.insert))
+            }
             Out::YArray(array) => found.extend(array.iter(txn)),
             Out::YMap(map) => {
                 let mut entries: Vec<_> = map.iter(txn).map(|(key, out)| (key.to_owned(), out)).collect();
@@ -177,7 +182,9 @@ fn change_array(txn: &mut TransactionMut<'_>, array: &ArrayRef, action: u8, at: 
     let at = at % (end + 1);
     let length = length.min(end - at);
     match action % 10 {
-        0..=2 => array.insert_range(txn, at, (0..=length as u8).map(|step| a_value(value.wrapping_add(step)))),
+        0..=2 => {
+            array.insert_range(txn, at, (0..=length as u8).map(|step| a_value(value.wrapping_add(step))))
+        }
         3..=5 if length > 0 => array.remove_range(txn, at, length),
         6 => drop(array.insert(txn, at, TextPrelim::new("nested"))),
         7 => drop(array.insert(txn, at, ArrayPrelim::from(["x", "y"]))),
@@ -186,7 +193,14 @@ fn change_array(txn: &mut TransactionMut<'_>, array: &ArrayRef, action: u8, at: 
     }
 }
 
-fn change_xml(txn: &mut TransactionMut<'_>, xml: &XmlFragmentRef, action: u8, at: u32, length: u32, value: u8) {
+fn change_xml(
+    txn: &mut TransactionMut<'_>,
+    xml: &XmlFragmentRef,
+    action: u8,
+    at: u32,
+    length: u32,
+    value: u8,
+) {
     let end = xml.len(txn);
     let at = at % (end + 1);
     let length = length.min(end - at);
@@ -259,7 +273,8 @@ pub fn shown_in(doc: &Doc) -> Any {
         ("array", txn.get_array("array").map(Out::YArray)),
         ("xml", txn.get_xml_fragment("xml").map(Out::YXmlFragment)),
     ];
-    let roots = roots.into_iter().filter_map(|(name, root)| Some((name.to_owned(), shown_value(&txn, root?))));
+    let roots =
+        roots.into_iter().filter_map(|(name, root)| Some((name.to_owned(), shown_value(&txn, root?))));
     Any::Map(Arc::new(roots.collect()))
 }
 
@@ -280,7 +295,8 @@ fn shown_value<T: ReadTxn>(txn: &T, out: Out) -> Any {
         }
         Out::YArray(array) => tagged("array", array.iter(txn).map(|value| shown_value(txn, value)).collect()),
         Out::YMap(map) => {
-            let entries = map.iter(txn).map(|(key, value)| (key.to_owned(), shown_value(txn, value))).collect();
+            let entries =
+                map.iter(txn).map(|(key, value)| (key.to_owned(), shown_value(txn, value))).collect();
             tagged("map", vec![Any::Map(Arc::new(entries))])
         }
         Out::YXmlFragment(xml) => {
@@ -318,7 +334,8 @@ fn shown_text<T: ReadTxn>(txn: &T, text: &TextRef) -> Vec<Any> {
 }
 
 fn shown_attributes<T: ReadTxn>(txn: &T, xml: &impl Xml) -> Any {
-    let attributes = xml.attributes(txn).map(|(key, value)| (key.to_owned(), shown_value(txn, value))).collect();
+    let attributes =
+        xml.attributes(txn).map(|(key, value)| (key.to_owned(), shown_value(txn, value))).collect();
     Any::Map(Arc::new(attributes))
 }
 

@@ -6,8 +6,8 @@ use yonder_core::http::{ApiError, Reply};
 use yonder_core::limits::Limits;
 use yonder_core::log::{LogError, LogOp, Offset};
 use yonder_core::replica::Replica;
-use yonder_core::request::{DocRequest, VersionOp};
-use yonder_core::{DocName, Effect};
+use yonder_core::request::{DocRequest, Live, Since, VersionOp};
+use yonder_core::{DocName, Effect, To};
 
 /// The document of [`edit`] 1 to `n`, as one update.
 fn state(n: u8) -> Bytes {
@@ -35,7 +35,11 @@ fn a_document_is_made_once() {
     table.ask(2, put());
     assert_eq!(statuses(&table.store()), [(2, 200)]);
     let there = reply(&table.ask(3, head()));
-    assert_eq!((there.status, next_offset(&there)), (200, Some(0)), "nothing has to be asked for that any more");
+    assert_eq!(
+        (there.status, next_offset(&there)),
+        (200, Some(0)),
+        "nothing has to be asked for that any more"
+    );
     assert!(table.room.is_idle());
 }
 
@@ -173,6 +177,31 @@ fn versions_are_kept_listed_read_and_deleted() {
 }
 
 #[test]
+fn going_back_to_a_version_is_an_edit_like_any_other() {
+    let mut table = Table::live(1);
+    table.ask(1, make("before", 1));
+    let version = json(&reply(&table.settle()))["versionId"].as_str().unwrap().to_owned();
+    table.ask(2, post(&[edit(2)]));
+    table.settle();
+    table.open_socket(9);
+    table.ask(3, DocRequest::Read(read(Since::Now, Live::LongPoll)));
+    table.ask(4, DocRequest::Version(VersionOp::Restore { id: version.clone(), client: 77 }));
+    let effects = table.settle();
+    assert!(sent(&effects).iter().any(|(to, _)| *to == To::Sockets { except: None }), "sockets are told");
+    assert_eq!(statuses(&effects), [(4, 200), (3, 200)], "once it is stored");
+    let mut now = table.ask(5, DocRequest::Json);
+    now.extend(table.settle());
+    let now = json(&reply(&now));
+    table.ask(6, DocRequest::Version(VersionOp::Json(version.clone())));
+    assert_eq!(now, json(&reply(&table.settle())));
+    let entries = table.log.entries().count();
+    let mut again = table.ask(7, DocRequest::Version(VersionOp::Restore { id: version, client: 78 }));
+    again.extend(table.settle());
+    assert_eq!(statuses(&again), [(7, 200)]);
+    assert_eq!(table.log.entries().count(), entries, "it is so already");
+}
+
+#[test]
 fn there_are_no_more_versions_than_there_may_be() {
     let mut table = Table::live_with(Limits { versions: 2, ..Limits::default() }, 1);
     for n in 1..=3 {
@@ -220,7 +249,7 @@ fn a_copy_is_handed_to_the_other_documents_room_with_what_was_accepted() {
     other.ask(4, create(vec![edit(1)]));
     let exists = reply(&other.settle());
     assert_eq!((exists.status, code(&exists).as_str()), (409, "DOCUMENT_EXISTS"));
-    other.ask(5, catch_up(yonder_core::request::Since::Start));
+    other.ask(5, catch_up(Since::Start));
     assert_eq!(frames(&reply(&other.settle()).body), [edit(1)]);
 }
 

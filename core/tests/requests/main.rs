@@ -11,4 +11,6 @@ mod log;
 mod posts;
 mod presence;
 mod reads;
+#[path = "../world/stream.rs"]
+mod stream;
 mod table;

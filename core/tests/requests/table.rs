@@ -2,6 +2,7 @@
 //! the test has it answered.
 
 use crate::log::MemoryLog;
+pub use crate::stream::{frames, header};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use yonder_core::http::{ApiError, Reply};
 use yonder_core::limits::Limits;
 use yonder_core::log::{LogError, LogOp, LogReply, Offset};
 use yonder_core::request::{DocRequest, Live, PresenceOp, PresenceSince, Read, Since};
-use yonder_core::wire::{Reader, put_var_bytes, put_var_uint};
+use yonder_core::wire::{put_var_bytes, put_var_uint};
 use yonder_core::{ConnId, Effect, Effects, Input, Millis, OpId, Room, RoomConfig, To};
 
 pub const START: Millis = Millis(1_800_000_000_000);
@@ -133,11 +134,16 @@ impl Table {
             now = *at;
             effects = handle(&mut room, now, input.clone());
         }
-        let mut open: Vec<_> = if fails { self.asked.iter().map(|(op, _)| *op).collect() } else { Vec::new() };
+        let mut open: Vec<_> =
+            if fails { self.asked.iter().map(|(op, _)| *op).collect() } else { Vec::new() };
         let (end, mut ticks) = (now.after(2 * self.limits.presence_stream_kept), 0);
         for _ in 0..2_000 {
             for op in core::mem::take(&mut open) {
-                effects.extend(handle(&mut room, now, Input::Stored { op, reply: Err(LogError::Unavailable) }));
+                effects.extend(handle(
+                    &mut room,
+                    now,
+                    Input::Stored { op, reply: Err(LogError::Unavailable) },
+                ));
             }
             let Some((at, why)) = room.poll_timeout().filter(|(at, _)| *at < end) else { return };
             ticks = if at <= now { ticks + 1 } else { 1 };
@@ -267,13 +273,6 @@ pub fn closed(effects: &[Effect]) -> Vec<(u64, u16)> {
     closed.collect()
 }
 
-pub fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
-    let mut values = reply.headers.iter().filter(|(known, _)| *known == name);
-    let value = values.next().map(|(_, value)| value.as_str());
-    assert_eq!(values.next(), None, "{name} is said twice");
-    value
-}
-
 /// `Stream-Next-Offset` as a number.
 pub fn next_offset(reply: &Reply) -> Option<u64> {
     header(reply, "stream-next-offset").and_then(Offset::parse).map(Offset::number)
@@ -283,14 +282,4 @@ pub fn next_offset(reply: &Reply) -> Option<u64> {
 pub fn code(reply: &Reply) -> String {
     let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     body["error"]["code"].as_str().unwrap().to_owned()
-}
-
-/// Reads lib0 frames.
-pub fn frames(body: &[u8]) -> Vec<Bytes> {
-    let mut reader = Reader::new(body);
-    let mut frames = Vec::new();
-    while !reader.is_empty() {
-        frames.push(Bytes::copy_from_slice(reader.var_bytes().unwrap()));
-    }
-    frames
 }

@@ -36,7 +36,10 @@ pub struct Client {
 
 impl Client {
     pub fn new(index: usize) -> Self {
-        let id = index as u64 + 1;
+        Self::with_id(index as u64 + 1)
+    }
+
+    pub fn with_id(id: u64) -> Self {
         let doc = Doc::with_client_id(id);
         let (map, text) = (doc.get_or_insert_map("map"), doc.get_or_insert_text("text"));
         Self {
@@ -151,6 +154,11 @@ impl Client {
         }
     }
 
+    /// The update that its last edit made.
+    pub fn last_update(&self) -> Bytes {
+        Bytes::copy_from_slice(self.updates.last().unwrap())
+    }
+
     pub fn keys(&self) -> BTreeSet<String> {
         let txn = self.doc.transact();
         self.map.keys(&txn).map(str::to_owned).collect()
@@ -178,7 +186,7 @@ impl Client {
         self.sees().remove(&self.id).unwrap()
     }
 
-    fn apply(&mut self, update: &[u8]) {
+    pub fn apply(&mut self, update: &[u8]) {
         self.updates.push(update.to_vec());
         self.updates = vec![self.everything()];
         self.doc = Doc::with_client_id(self.id);
@@ -192,7 +200,7 @@ impl Client {
     }
 
     /// y-protocols' `applyAwarenessUpdate`, and y-websocket's habit of passing on whatever changed.
-    fn hear(&mut self, states: &[u8]) {
+    pub fn hear(&mut self, states: &[u8]) {
         let mut reader = Reader::new(states);
         let mut changed = Vec::new();
         for _ in 0..reader.var_uint().unwrap() {

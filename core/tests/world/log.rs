@@ -32,6 +32,10 @@ impl MemoryLog {
                 self.append(updates);
                 LogReply::Appended(self.tail())
             }
+            // Of a document that was deleted since, or compacted further.
+            LogOp::Compact { upto } if self.updates.iter().all(|(offset, _)| *offset != upto) => {
+                LogReply::Compacted(self.tail())
+            }
             LogOp::Compact { upto } => {
                 let covered = self.updates.iter().filter(|(offset, _)| *offset <= upto);
                 let parts = covered.map(|(_, update)| update.clone());
@@ -49,9 +53,8 @@ impl MemoryLog {
             }
             LogOp::Delete => {
                 let existed = self.life == Life::Live;
-                let end = self.end;
-                *self = Self { end, ..Self::default() };
-                self.life = if existed { Life::Deleted } else { self.life };
+                let life = if existed { Life::Deleted } else { self.life };
+                *self = Self { end: self.end, life, ..Self::default() };
                 LogReply::Deleted { existed, tail: self.tail() }
             }
             LogOp::PutVersion { version, body, most } => {
@@ -92,6 +95,11 @@ impl MemoryLog {
     pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
         let snapshot = self.snapshot.iter().map(|(_, body)| body);
         snapshot.chain(self.updates.iter().map(|(_, update)| update)).map(AsRef::as_ref)
+    }
+
+    /// Whether the document is there.
+    pub fn life(&self) -> Life {
+        self.life
     }
 
     /// What the rooms on this log may take.

@@ -2,7 +2,10 @@
 //! y-websocket's do, the log is in memory, and whatever is under way is a queue that the test empties.
 
 mod client;
+pub mod http;
 mod log;
+pub mod reader;
+pub mod stream;
 
 pub use client::Client;
 pub use log::MemoryLog;
@@ -12,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use yonder_core::auth::{Grant, Permission};
 use yonder_core::http::Reply;
+use yonder_core::limits::Limits;
 use yonder_core::log::{LogError, LogOp, Offset};
 use yonder_core::request::DocRequest;
 use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
@@ -21,6 +25,7 @@ pub struct World {
     pub room: Room,
     pub host: TestHost,
     pub clients: Vec<Client>,
+    config: RoomConfig,
     effects: Effects,
     next_conn: u64,
 }
@@ -37,11 +42,15 @@ pub struct TestHost {
     pub requests: VecDeque<(OpId, LogOp)>,
     /// How often the document was asked for.
     pub loads: usize,
+    pub http: http::Requests,
 }
 
 impl World {
     pub fn new(clients: usize) -> Self {
-        let limits = MemoryLog::default().limits();
+        Self::with_limits(clients, MemoryLog::default().limits())
+    }
+
+    pub fn with_limits(clients: usize, limits: Limits) -> Self {
         let host = TestHost {
             now: Millis(1_800_000_000_000),
             log: MemoryLog::default(),
@@ -50,12 +59,14 @@ impl World {
             closed: Vec::new(),
             requests: VecDeque::new(),
             loads: 0,
+            http: http::Requests::default(),
         };
         let config = RoomConfig { limits: Arc::new(limits), parks: true };
         Self {
-            room: Room::new(config),
+            room: Room::new(config.clone()),
             host,
             clients: (0..clients).map(Client::new).collect(),
+            config,
             effects: Effects::new(),
             next_conn: 1,
         }
@@ -84,12 +95,16 @@ impl World {
         if self.clients[client].conn.is_some() {
             return;
         }
-        let conn = ConnId(self.next_conn);
-        self.next_conn += 1;
+        let conn = self.new_conn();
         self.host.sockets.insert(conn, VecDeque::new());
         self.clients[client].connected(conn);
         let grant = Grant { permission: Permission::Write, expires: None };
         self.give(Input::Open { conn, grant });
+    }
+
+    fn new_conn(&mut self) -> ConnId {
+        self.next_conn += 1;
+        ConnId(self.next_conn)
     }
 
     /// Cuts a client's connection, with whatever is on its way.
@@ -139,8 +154,8 @@ impl World {
                 let _ = self.host.log.answer(request);
             }
         }
-        let config = RoomConfig { limits: Arc::new(self.host.log.limits()), parks: true };
-        self.room = Room::new(config);
+        self.host.http.lose_all();
+        self.room = Room::new(self.config.clone());
         for (conn, parked) in self.host.parked.clone() {
             self.give(Input::Resume { conn, parked: &parked });
         }
@@ -148,9 +163,14 @@ impl World {
 
     pub fn advance(&mut self, millis: u64) {
         self.host.now = self.host.now.after(millis);
-        if self.room.poll_timeout().is_some_and(|(at, _)| at <= self.host.now) {
+        for _ in 0..5 {
+            let Some((at, _)) = self.room.poll_timeout() else { return };
+            if at > self.host.now {
+                return;
+            }
             self.give(Input::Tick);
         }
+        panic!("the room does not get on: {:?}", self.room.poll_timeout());
     }
 
     /// Lets everything that is under way arrive, and everyone come back.
@@ -192,6 +212,9 @@ impl Host for TestHost {
                 socket.push_back(frame.clone());
             }
         }
+        if let To::Conn(conn) = to {
+            self.http.send(conn, frame, &self.log);
+        }
     }
 
     fn park(&mut self, conn: ConnId, state: Bytes) {
@@ -201,7 +224,7 @@ impl Host for TestHost {
     }
 
     fn reply(&mut self, conn: ConnId, reply: Reply) {
-        panic!("nobody asked: {conn:?} {reply:?}");
+        self.http.reply(conn, reply, &self.log);
     }
 
     fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest) {
@@ -211,6 +234,7 @@ impl Host for TestHost {
     fn close(&mut self, conn: ConnId, reason: Close) {
         self.sockets.remove(&conn);
         self.parked.remove(&conn);
+        self.http.close(conn);
         self.closed.push((conn, reason));
     }
 }

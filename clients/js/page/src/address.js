@@ -21,7 +21,7 @@ export const formatAddress = ({ name, token }) =>
   `#${encodePath(name)}${token && `?token=${encodeURIComponent(token)}`}`
 
 /** The name as a URL's path: every segment percent-encoded, the slashes between them kept. @param {string} name */
-export const encodePath = name => name.split('/').map(encodeURIComponent).join('/')
+const encodePath = name => name.split('/').map(encodeURIComponent).join('/')
 
 /** @param {string} name */
 export const tidyName = name => name.trim().replace(/^\/+|\/+$/g, '')

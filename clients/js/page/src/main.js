@@ -6,6 +6,7 @@ import { recall, remember, watch } from './person.js'
 import { listenToSelf, showPeople, showSelf } from './presence.js'
 import { Session } from './session.js'
 import { element, showStatus, statusOf } from './status.js'
+import { allowed, listenToTransport, showTransport } from './transport.js'
 
 let me = recall()
 
@@ -30,11 +31,11 @@ const openAddressed = before => {
   const problem = nameProblem(address.name)
   if (problem !== '') {
     open = { address, close: () => {} }
-    show({ phase: 'refused', readOnly: true, reason: problem, unsent: false })
+    show({ phase: 'refused', readOnly: true, reason: problem, saved: true, transport: null })
     return
   }
 
-  const session = new Session(address, me, { readOnly: before?.readOnly, onState: state => change(state) })
+  const session = new Session(address, me, { transports: allowed(), readOnly: before?.readOnly, onState: state => change(state) })
   const editor = openEditor(element('desk'), session)
   const forgetPeople = showPeople(session.awareness, editor.reveal)
   let reopening = 0
@@ -73,7 +74,12 @@ const openAddressed = before => {
 const show = (state, lost = '') => {
   const status = statusOf(state, lost !== '')
   showStatus(status, { retry: () => openAddressed(), rescue: () => copy(lost) })
-  document.documentElement.dataset.state = state.phase
+  showTransport(state.transport)
+  Object.assign(document.documentElement.dataset, {
+    state: state.phase,
+    saved: String(state.saved),
+    transport: state.transport ?? ''
+  })
   return status
 }
 
@@ -160,6 +166,10 @@ listenToHeader()
 listenToSelf(change => {
   introduce({ ...me, ...change })
   remember(me)
+})
+listenToTransport(() => {
+  open?.session?.use(allowed())
+  showTransport(open?.session?.state.transport ?? null)
 })
 watch(introduce)
 showSelf(me)

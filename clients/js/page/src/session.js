@@ -2,9 +2,7 @@
 // main.js shows its state. Closing it leaves nothing behind.
 
 import * as Y from 'yjs'
-import { readAuthMessage } from 'y-protocols/auth'
-import { WebsocketProvider } from 'y-websocket'
-import { encodePath } from './address.js'
+import { YonderProvider } from 'yonder-provider'
 
 /**
  * What the page shows of a connection.
@@ -18,13 +16,12 @@ import { encodePath } from './address.js'
  *   phase: 'connecting' | 'synced' | 'offline' | 'refused',
  *   readOnly: boolean,
  *   reason: string,
- *   unsent: boolean
- * }} State `reason` is the server's word; `unsent` tells that there is text here which no server has seen
+ *   saved: boolean,
+ *   transport: import('yonder-provider').TransportName | null
+ * }} State `reason` is the server's word; `saved` tells that the server has stored all that is here
  */
 
 /** @typedef {{ client: number, clock: number, text: string }} Written `clock` is 0 where nothing was */
-
-const MESSAGE_AUTH = 2
 
 export class Session {
   /** @type {State} */
@@ -36,32 +33,29 @@ export class Session {
   /**
    * @param {import('./address.js').Address} address
    * @param {import('./person.js').Person} person
-   * @param {{ onState: (state: State) => void, readOnly?: string }} options `readOnly` is the reason that an earlier
-   *   session of this document was given for not being allowed to write
+   * @param {{
+   *   onState: (state: State) => void,
+   *   transports: import('yonder-provider').TransportName[],
+   *   readOnly?: string
+   * }} options `readOnly` is the reason that an earlier session of this document was given for not being allowed to write
    */
-  constructor ({ name, token }, person, { onState, readOnly = '' }) {
+  constructor ({ name, token }, person, { onState, transports, readOnly = '' }) {
     this.name = name
     this.onState = onState
-    this.state = { phase: 'connecting', readOnly: readOnly !== '', reason: readOnly, unsent: false }
+    this.state = { phase: 'connecting', readOnly: readOnly !== '', reason: readOnly, saved: true, transport: null }
     this.doc = new Y.Doc()
     this.text = this.doc.getText('content')
     this.undoManager = new Y.UndoManager(this.text)
-    this.provider = new WebsocketProvider(
-      `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`,
-      encodePath(name),
-      this.doc,
-      {
-        connect: false,
-        params: token ? { token } : {},
-        // Windows of one browser would also talk to each other directly. Here all goes through the server, so that
-        // what one window shows of another is what the server has, and nobody writes past a refusal.
-        disableBc: true
-      }
-    )
+    this.provider = new YonderProvider(location.origin, name, this.doc, { connect: false, token, transports })
     this.awareness = this.provider.awareness
     this.introduce(person)
     this.#listen()
     this.provider.connect()
+  }
+
+  /** Changes how the server may be reached, while it goes on. @param {import('yonder-provider').TransportName[]} transports */
+  use (transports) {
+    this.provider.transports = transports
   }
 
   /** Tells the others who we are. @param {import('./person.js').Person} person */
@@ -82,64 +76,30 @@ export class Session {
 
   close () {
     for (const undo of this.#undo) undo()
-    this.#leave()
     this.provider.destroy()
     this.undoManager.destroy()
-    this.awareness.destroy()
     this.doc.destroy()
   }
 
   #listen () {
-    const { provider, doc } = this
-    provider.messageHandlers[MESSAGE_AUTH] = (_encoder, decoder) =>
-      readAuthMessage(decoder, doc, (_doc, reason) => this.#denied(reason))
-    // A refusal before the text came is final; one beside the text only forbids writing.
-    const mayRetry = provider.shouldReconnect
-    provider.shouldReconnect = (event, self) => mayRetry(event, self) && this.state.phase !== 'refused'
-    provider.on('sync', synced => synced && this.#set({ phase: 'synced', unsent: false }))
-    provider.on('closed', ({ code, reason }) => this.#set({ phase: 'refused', reason: reason || this.state.reason || meaning(code) }))
+    const { provider } = this
+    provider.on('synced', synced => synced && this.#set({ phase: 'synced' }))
+    provider.on('saved', saved => this.#set({ saved }))
+    provider.on('transport', transport => this.#set({ transport }))
+    provider.on('refused', ({ scope, code, reason }) => this.#set(scope === 'edits'
+      ? { readOnly: true, reason }
+      : { phase: 'refused', reason: reason || meaning(code) }))
     provider.on('connection-close', event => {
-      if (this.state.phase === 'refused') return
-      const tryLater = event !== null && event.code >= 4500 && event.code < 4600 ? event.reason : ''
-      this.#set({ phase: 'offline', reason: this.state.readOnly ? this.state.reason : tryLater })
+      const tryLater = event !== null && TRY_LATER.test(String(event.code)) ? event.reason : ''
+      if (this.state.phase !== 'refused') this.#set({ reason: this.state.readOnly ? this.state.reason : tryLater })
     })
-    doc.on('update', (_update, origin) => {
-      if (origin !== provider && this.state.phase !== 'synced' && !this.state.unsent) this.#set({ unsent: true })
+    provider.on('status', ({ status }) => {
+      // At the start one transport after another may be tried; that is still the first attempt.
+      const lost = status === 'disconnected' || (status === 'connecting' && this.state.phase === 'synced')
+      if (lost && this.state.phase !== 'refused') this.#set({ phase: 'offline', transport: null })
     })
 
-    this.#on(window, 'online', () => this.#retryNow())
-    this.#on(document, 'visibilitychange', () => document.hidden || this.#retryNow())
-    // A page in the back-forward cache is not gone for good, but to the others it is.
-    this.#on(window, 'pagehide', () => {
-      this.#leave()
-      provider.disconnect()
-    })
-    this.#on(window, 'pageshow', event => {
-      if (!(/** @type {PageTransitionEvent} */ (event).persisted) || this.state.phase === 'refused') return
-      this.awareness.setLocalState(this.#lastSeen)
-      provider.connect()
-    })
-    this.#on(window, 'beforeunload', event => this.state.unsent && event.preventDefault())
-  }
-
-  /** @param {string} reason */
-  #denied (reason) {
-    if (this.state.phase === 'synced') this.#set({ readOnly: true, reason })
-    // Where the text follows after all, `sync` turns this into a document that can be read.
-    else this.#set({ phase: 'refused', readOnly: true, reason })
-  }
-
-  /** The waiting time between two attempts grows; a sign that the network is back, or the reader, ends it. */
-  #retryNow () {
-    if (this.provider.shouldConnect && !this.provider.wsconnected) this.provider.connect()
-  }
-
-  /** @type {Record<string, any> | null} */
-  #lastSeen = null
-
-  #leave () {
-    this.#lastSeen = this.awareness.getLocalState() ?? this.#lastSeen
-    this.awareness.setLocalState(null)
+    this.#on(window, 'beforeunload', event => this.state.saved || this.state.readOnly || event.preventDefault())
   }
 
   /** @param {Partial<State>} change */
@@ -154,6 +114,9 @@ export class Session {
     this.#undo.push(() => target.removeEventListener(type, listener))
   }
 }
+
+/** Close codes of a server that has no room now; 44xx and 45xx mirror HTTP's. */
+const TRY_LATER = /^(1013|4429|45..)$/
 
 /** What a close code says where the server gave no reason; 44xx mirrors HTTP's 4xx. @param {number} code */
 const meaning = code => ({

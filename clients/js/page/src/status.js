@@ -2,7 +2,10 @@
 
 /** @typedef {import('./session.js').State} State */
 
-/** @typedef {{ icon: string, label: string, hint: string, notice?: Notice }} Status `hint` is the empty document's */
+/**
+ * @typedef {{ icon: string, label: string, detail?: string, saving?: boolean, hint: string, notice?: Notice }} Status
+ *   `detail` goes on after the label, where there is room or need; `hint` is the empty document's
+ */
 
 /** @typedef {{ title: string, text: string, action?: 'retry' | 'rescue' }} Notice */
 
@@ -11,7 +14,7 @@
  * @param {boolean} lost whether words were written here that the server did not take
  * @returns {Status}
  */
-export const statusOf = ({ phase, readOnly, reason, unsent }, lost) => {
+export const statusOf = ({ phase, readOnly, reason, saved }, lost) => {
   switch (phase) {
     case 'connecting':
       return { icon: 'connecting', label: 'Connecting…', hint: '' }
@@ -20,10 +23,10 @@ export const statusOf = ({ phase, readOnly, reason, unsent }, lost) => {
         icon: 'offline',
         label: 'Offline, reconnecting…',
         hint: '',
-        notice: unsent || reason !== ''
+        notice: !saved || reason !== ''
           ? {
               title: reason || 'The server cannot be reached.',
-              text: unsent ? 'What you write stays in this window and is sent as soon as the server answers.' : 'Trying again.'
+              text: saved ? 'Trying again.' : 'What you write stays in this window and is sent as soon as the server answers.'
             }
           : undefined
       }
@@ -44,15 +47,33 @@ export const statusOf = ({ phase, readOnly, reason, unsent }, lost) => {
               ? { title: 'Your changes were not saved.', text: reason, action: 'rescue' }
               : { title: 'You can read this document, not change it.', text: reason }
           }
-        : { icon: 'synced', label: 'Synced', hint: 'Start writing. Anyone with this link can join in.' }
+        : {
+            icon: 'synced',
+            label: 'Synced',
+            detail: saved ? ' and saved' : ', saving…',
+            saving: !saved,
+            hint: 'Start writing. Anyone with this link can join in.'
+          }
   }
 }
 
+/** How long an edit may be on its way, in milliseconds, before the words say so: they are read out by screen readers. */
+const PATIENCE = 1000
+
+let words = 0
+
 /** Shows it. @param {Status} status @param {{ retry: () => unknown, rescue: () => Promise<boolean> }} actions */
-export const showStatus = ({ icon, label, notice }, actions) => {
+export const showStatus = ({ icon, label, detail = '', saving = false, notice }, actions) => {
   const state = element('state')
   state.querySelector('use')?.setAttribute('href', `#icon-${icon}`)
-  setText(state.querySelector('span'), label)
+  clearTimeout(words)
+  const say = () => {
+    setText(state.querySelector('.label'), label)
+    setText(state.querySelector('.detail'), detail)
+    state.dataset.saving = String(saving)
+  }
+  if (saving && state.dataset.icon === icon) words = setTimeout(say, PATIENCE)
+  else say()
   state.dataset.icon = icon
 
   const box = element('notice')
