@@ -32,7 +32,7 @@ export interface Listener {
   /** It has ended. Once. */
   lost: (failure: Failure) => void
   /** The server does not take our edits. */
-  denied: (reason: string) => void
+  denied: (reason: string, code: number) => void
   /** Something went wrong that is being tried again. */
   trouble: (reason: string, cause?: unknown) => void
 }

@@ -136,14 +136,14 @@ export class HttpConnection implements Connection {
     const { timing } = this.context
     const { signal } = this.#aborter
     const backoff = new Backoff(timing.retry)
-    let [failures, empty] = [0, 0]
+    let [broken, empty] = [0, 0]
     while (!signal.aborted) {
       const since = Date.now()
       this.#held = new AbortController()
       try {
         const brought = await this.#holdOnce()
-        failures = 0
-        const lived = Date.now() - since >= Math.min(1000, timing.held)
+        broken = 0
+        const lived = Date.now() - since >= timing.held
         empty = lived || brought ? 0 : empty + 1
         if (this.name === 'sse' && empty > 3) throw new Error('event streams end as soon as they begin')
         // Something on the way answers for the server, which would have waited.
@@ -151,20 +151,16 @@ export class HttpConnection implements Connection {
         else backoff.reset()
       } catch (error) {
         if (signal.aborted) return
-        if (error === CHECK) {
-          failures = 1
-          continue
+        if (error !== CHECK && error !== SET_BACK) {
+          // What lived for a while was ended by something on the way, as proxies do.
+          broken = Date.now() - since >= timing.held ? 0 : broken + 1
+          const passing = error instanceof RequestError && error.passing && !error.busy && !error.hung
+          if (!this.#synced || !passing || broken > 2) throw error
+          await pause(timing.retry[0] * Math.random(), signal)
         }
-        if (error === SET_BACK) {
-          await this.#catchUp()
-          this.push()
-          continue
-        }
-        // What lived for long was cut by something on the way, and the line is good. So is it if the next one is held.
-        const wasHeld = Date.now() - since >= timing.held
-        const again = error instanceof RequestError && error.status === 0 && !error.hung && (wasHeld || failures++ === 0)
-        if (!this.#synced || !again) throw error
-        await pause(timing.retry[0] * Math.random(), signal)
+        // Whether the line is good shows in a request that is not held.
+        await this.#catchUp()
+        this.push()
       }
     }
   }

@@ -14,7 +14,7 @@ export interface Hooks {
   lost: (connection: Connection, failure: Failure, waiting: boolean) => void
   /** The server will not have us. */
   refused: (failure: Failure) => void
-  denied: (reason: string) => void
+  denied: (reason: string, code: number) => void
   trouble: (reason: string, cause?: unknown) => void
   /** Whether there is another token. */
   renew: () => Promise<boolean>
@@ -141,7 +141,7 @@ export class Ladder {
     const connection: Connection = this.hooks.open(name, {
       synced: () => this.#onSynced(connection),
       lost: failure => connection === this.main ? this.#onLost(connection, failure) : this.#onProbeLost(connection),
-      denied: reason => connection === this.main && this.hooks.denied(reason),
+      denied: (reason, code) => connection === this.main && this.hooks.denied(reason, code),
       trouble: (reason, cause) => connection === this.main && this.hooks.trouble(reason, cause)
     })
     return connection

@@ -110,7 +110,7 @@ export class YonderProvider extends ObservableV2<Events> {
       connected: (connection, before) => this.#connected(connection, before),
       lost: (connection, failure, waiting) => this.#lost(connection, failure, waiting),
       refused: ({ code, reason }) => this.emit('refused', [{ scope: 'document', code, reason }]),
-      denied: reason => this.#denied(reason),
+      denied: (reason, code) => this.#denied(reason, code),
       trouble: (reason, cause) => this.#error(reason, cause),
       renew: async () => {
         const renewed = await token.renew()
@@ -278,10 +278,10 @@ export class YonderProvider extends ObservableV2<Events> {
     for (const client of others) awareness.meta.delete(client)
   }
 
-  #denied (reason: string): void {
+  #denied (reason: string, code: number): void {
     if (this.#outbox.denied) return
     this.#outbox.denied = true
-    this.emit('refused', [{ scope: 'edits', code: 4403, reason }])
+    this.emit('refused', [{ scope: 'edits', code, reason }])
   }
 
   #error (reason: string, cause?: unknown): void {

@@ -17,7 +17,7 @@ export interface Timing {
   quickPong: number
   /** A denial that a close follows within this is of the document; otherwise of edits alone. */
   denial: number
-  /** A held request that lived this long and broke was ended by a proxy, not by a broken line. */
+  /** A held request that ends before this has not been held. */
   held: number
   /** A connection that lived this long has proved that its transport works here. */
   steady: number
@@ -46,7 +46,7 @@ export const TIMING: Timing = {
   pong: 30_000,
   quickPong: 5_000,
   denial: 200,
-  held: 5_000,
+  held: 1_000,
   steady: 10_000,
   retry: [200, 10_000],
   refused: [60_000, 600_000],

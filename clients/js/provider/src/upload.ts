@@ -30,6 +30,7 @@ export class Upload {
     this.#running = true
     const { log, outbox, timing } = this.context
     const backoff = new Backoff(timing.retry)
+    const tooLarge = new Backoff(timing.refused)
     let most = timing.bodyBytes
     try {
       while (!this.signal.aborted && !outbox.denied) {
@@ -46,8 +47,12 @@ export class Upload {
           if (!(error instanceof RequestError)) throw error
           if (error.status === 413 && batch.count > 1) {
             most /= 2
-          } else if ([400, 403, 413].includes(error.status)) {
-            return this.listener.denied(error.message)
+          } else if (error.status === 413) {
+            // Too large for the way, or for the server. A WebSocket may still take it.
+            this.listener.trouble(`an edit of ${batch.updates[0]?.length} bytes cannot be saved this way: ${error.message}`, error)
+            await pause(tooLarge.next(), this.signal)
+          } else if (error.status === 400 || error.status === 403) {
+            return this.listener.denied(error.message, 4000 + error.status)
           } else if (error.passing) {
             this.listener.trouble(`edits are not saved yet: ${error.message}`, error)
             await pause(backoff.next(error.retryAfter), this.signal)

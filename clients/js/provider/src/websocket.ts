@@ -167,7 +167,7 @@ export class WebSocketConnection implements Connection {
   }
 
   #tellDenied (): void {
-    setTimeout(() => this.#closed || this.listener.denied(this.#denial), this.context.timing.denial)
+    setTimeout(() => this.#closed || this.listener.denied(this.#denial, 4403), this.context.timing.denial)
   }
 
   #saved (version: number): void {

@@ -75,14 +75,19 @@ for (const transport of ['sse', 'long-poll']) {
     assert.equal(server.document('notes').ydoc.getText('content').length, 30_000)
   })
 
-  test(`${transport}: an edit that is too large for the way is reported, and stays unsaved`, async t => {
+  test(`${transport}: an edit that is too large for the way is reported, stays unsaved, and is tried again now and then`, async t => {
     const server = await serve(t)
-    const maya = await open(t, server, { transports })
+    const maya = await open(t, server, { transports, timing: { refused: [40, 40] } })
     server.most = 1_000
     maya.text.insert(0, 'x'.repeat(5_000))
-    await until(() => maya.told('refused').length === 1)
-    assert.equal(maya.told('refused')[0].scope, 'edits')
+    await until(() => maya.told('connection-error').length === 1)
+    assert.match(maya.told('connection-error')[0].message, /5\d\d\d bytes/)
+    maya.text.insert(0, 'y')
+    await sleep(10)
     assert.equal(maya.provider.saved, false)
+    server.most = 10_000
+    await saved(maya)
+    assert.equal(server.document('notes').ydoc.getText('content').length, 5_001)
   })
 
   test(`${transport}: nothing is sent that the server has`, async t => {
@@ -157,6 +162,24 @@ for (const transport of ['sse', 'long-poll']) {
       const held = server.count(/live=/)
       for (const socket of sockets(server)) socket.destroy()
       await until(() => server.count(/live=/) > held)
+      tomas.text.insert(0, letter)
+      await shows(maya, tomas.text.toString())
+    }
+    assert.deepEqual(maya.told('status'), ['connecting', 'connected'])
+  })
+
+  test(`${transport}: a gateway that does not let anything be held for long is lived with`, async t => {
+    const server = await serve(t)
+    const maya = await open(t, server, { transports })
+    const tomas = await open(t, server, { transports: ['websocket'] })
+    server.script = async ({ query }) => {
+      if (!query.has('live')) return
+      await sleep(QUICK.held + 20)
+      return { status: 504 }
+    }
+    server.release()
+    for (const letter of 'abc') {
+      await sleep(QUICK.held)
       tomas.text.insert(0, letter)
       await shows(maya, tomas.text.toString())
     }
