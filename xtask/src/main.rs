@@ -19,7 +19,7 @@ const USAGE: &str = "\
 The commands of yonder's clone.
 
 cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
-                                               rust, wasm, page, interop, openapi
+                                               rust, wasm, page, provider, interop, openapi
 cargo xtask check                              Formatting, lints and documentation, without running anything
 cargo xtask up native [--port P] [--data DIR]  Build and run a server; prints `ready URL` once it serves
 cargo xtask bench native|store|transports [ARG]...

@@ -20,6 +20,8 @@ pub(crate) enum Name {
     Wasm,
     /// The page is what its sources give.
     Page,
+    /// yonder-provider, against a scripted server and the native one.
+    Provider,
     /// Real clients and a browser against the native server.
     Interop,
     /// Generated requests to the native server, by the description of its API.
@@ -27,13 +29,14 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 5] = [Self::Rust, Self::Wasm, Self::Page, Self::Interop, Self::OpenApi];
+    const ALL: [Self; 6] = [Self::Rust, Self::Wasm, Self::Page, Self::Provider, Self::Interop, Self::OpenApi];
 
     fn text(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Wasm => "wasm",
             Self::Page => "page",
+            Self::Provider => "provider",
             Self::Interop => "interop",
             Self::OpenApi => "openapi",
         }
@@ -55,7 +58,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let step = |name| (only.is_empty() || only.contains(&name)).then(|| Step::new(name)).transpose();
     let (rust, wasm) = (step(Name::Rust)?, step(Name::Wasm)?);
     let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
-    let mut openapi = step(Name::OpenApi)?;
+    let (mut provider, mut openapi) = (step(Name::Provider)?, step(Name::OpenApi)?);
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
         let by_cargo = scope.spawn(|| {
@@ -65,10 +68,12 @@ pub(crate) fn run(only: &[Name]) -> Result {
         });
         let page = page.map(|step| step.with(test_page).end());
         interop = interop.take().map(|step| step.with(|output| set_up_interop(output).map(|_| ())));
+        provider = provider.take().map(|step| step.with(|output| tools::npm(PROVIDER, output).map(|_| ())));
         openapi = openapi.take().map(|step| step.with(|output| set_up_openapi(output).map(|_| ())));
         done.extend(by_cargo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.extend(page);
     });
+    done.extend(provider.map(|step| step.with(test_provider).end()));
     done.extend(interop.map(|step| step.with(test_interop).end()));
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
 
@@ -123,6 +128,17 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
             .collect::<std::io::Result<_>>()
     };
     read().map_err(|error| failed("read", folder, error))
+}
+
+/// Its sources, as a package.
+const PROVIDER: &str = "clients/js/provider";
+
+fn test_provider(output: &Output) -> Result {
+    let source = tools::npm(PROVIDER, output)?;
+    // It starts its servers as the scenarios do.
+    tools::npm("tests/interop", output)?;
+    let up = native_server(output)?;
+    output.run(command("npm").arg("test").current_dir(source).env("YONDER_UP", up))
 }
 
 /// The packages in place; the browser, and nginx.
