@@ -1,7 +1,7 @@
 // Tokens on HTTP: who may read, write and manage which document, in which service, and until when.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { converge, join, sees, TRANSPORTS, transports } from './client.mjs'
+import { converge, join, sees, transports } from './client.mjs'
 import { Host, needs } from './host.mjs'
 import { ask, hold } from './request.mjs'
 import { at, create, entriesOf, eventFrames, framed, list, poll, post, read, readDocument, refused, show, stream, writer } from './streams.mjs'

@@ -139,11 +139,12 @@ async function settled (target, doc, clients) {
     server.doc = await readDocument(target, path)
     return same([careful[0], server])
   }, 'the server holds the same')
+  const promised = new Map(clients.map(client => [client, [...client.acknowledged ?? []]]))
   const { frames } = await read(target, path)
   for (const client of clients) {
     await until(() => missing(Y.encodeStateAsUpdate(server.doc), [Y.encodeStateAsUpdate(client.doc)]).length === 0,
       () => `${client.transport} has all that is stored; ${client.report}`, 20_000)
-    if (client.acknowledged) assert.deepEqual(client.acknowledged.flatMap(update => missing(update, frames)), [], `acknowledged to ${client.transport} and lost`)
+    assert.deepEqual(promised.get(client).flatMap(update => missing(update, frames)), [], `acknowledged to ${client.transport} and lost`)
     const words = list(client.doc)
     assert.equal(new Set(words).size, words.length, `no word twice for ${client.transport}`)
   }
