@@ -17,7 +17,8 @@ if (unknown.length > 0) throw new Error(`no such file: ${unknown.join(', ')}; th
 const scratch = mkdtempSync(join(tmpdir(), 'yonder-interop-'))
 const table = join(scratch, 'table.md')
 const page = files.includes('page.test.mjs') ? await Host.up() : undefined
-const tests = spawn(process.execPath, ['--test', '--test-concurrency=2', '--test-timeout=180000',
+// A file ends with its tests: YjsProvider goes on saying goodbye to a server that is gone, for ever.
+const tests = spawn(process.execPath, ['--test', '--test-force-exit', '--test-concurrency=2', '--test-timeout=180000',
   '--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=./table.mjs', `--test-reporter-destination=${table}`, ...files], {
   cwd: folder,
   stdio: 'inherit',
