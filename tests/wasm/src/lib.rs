@@ -20,7 +20,7 @@
 #![allow(clippy::expect_used, reason = "this runs in tests only")]
 
 #[path = "../../../core/tests/world/log.rs"]
-#[allow(dead_code, reason = "other tests need more of it")]
+#[allow(dead_code, unreachable_pub, reason = "it is other tests' as well")]
 mod log;
 mod probe;
 
