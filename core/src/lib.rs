@@ -8,7 +8,7 @@
 //! 1. **The log is the document.** A document is a set of immutable Yjs updates and snapshots that cover some
 //!    of them ([`log`]). Appending is storing the client's bytes as they came, once they were checked
 //!    ([`update`]); broadcasting is sending these same bytes. The CRDT ([`replica`]) is needed only to answer
-//!    a state vector and to compact.
+//!    a state vector, to compact, to show a document and to go back to an earlier state of it.
 //! 2. **A room is a function of the log and the parked sessions.** A [`Room`] can be dropped between any two
 //!    inputs and rebuilt, and no client can tell.
 //! 3. **Acknowledged means stored.** No byte that tells a client "I have it" leaves before the host's store

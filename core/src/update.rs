@@ -8,7 +8,7 @@
 
 mod structs;
 
-pub(crate) use structs::{Body, Id, Item, MAX_DEPTH, Parent, Part, is_json, read_any};
+pub(crate) use structs::{Body, Id, MAX_DEPTH, Parent, Part, is_json, read_any};
 
 use crate::wire::{Reader, WireError, put_var_uint};
 use std::collections::BTreeMap;
@@ -80,6 +80,9 @@ pub enum UpdateError {
     Depth,
     /// Embedded JSON that is not JSON.
     Json,
+    /// Types nested more than 256 levels deep, or formats that take more than 16 MiB when each stretch of text is
+    /// written with its own. Such a document can be kept, but not shown.
+    Unshowable,
     /// Well formed here, yet refused by the CRDT library.
     Library,
 }
@@ -103,6 +106,7 @@ impl core::fmt::Display for UpdateError {
             Self::UnknownKind(kind) => write!(f, "unknown kind {kind}"),
             Self::Depth => write!(f, "values are nested more than {MAX_DEPTH} levels deep"),
             Self::Json => f.write_str("embedded JSON is malformed"),
+            Self::Unshowable => f.write_str("the document is nested too deeply, or has too many formats"),
             Self::Library => f.write_str("the update does not decode"),
         }
     }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use yonder_core::replica::{Replica, compact, validate};
 use yonder_core::update;
+use yonder_core::wire::put_var_uint;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{
@@ -224,4 +225,21 @@ fn compaction_keeps_what_waits_for_a_missing_update() {
     let snapshot = compact(updates).unwrap();
     assert_eq!(content(&snapshot).0, "a");
     assert_eq!(content(&compact(vec![missing, snapshot]).unwrap()).0, "abc");
+}
+
+#[test]
+fn types_that_are_nested_without_end_do_not_overflow_the_stack() {
+    // Each array stands in the one before, and the first is deleted.
+    let mut nested = vec![1];
+    put_var_uint(&mut nested, 20_000);
+    nested.extend([7, 0, 7, 1, 1, b'a', 0]);
+    for parent in 0..19_999 {
+        nested.extend([7, 0, 7]);
+        put_var_uint(&mut nested, parent);
+        nested.push(0);
+    }
+    nested.extend([1, 7, 1, 0, 1]);
+    assert!(validate(&nested).is_ok());
+    let snapshot = compact(vec![nested.clone().into()]).unwrap();
+    assert_eq!(snapshot, nested);
 }

@@ -42,14 +42,18 @@ pub(super) enum Type<'a> {
     XmlText,
 }
 
-/// Whether a piece of text is one of a character's two surrogates, in a character that the earliest view has whole.
+/// Whether a piece of text is one of a character's two surrogates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Half {
     No,
-    /// The first. Its content is the whole character nevertheless.
+    /// The first. Its content is the whole character.
     First,
+    /// The second. Its content is the empty text.
     Second,
 }
+
+/// What yjs puts in the place of each surrogate of a character that it has split.
+pub(super) const REPLACEMENT: &str = "\u{fffd}";
 
 impl<'a> Content<'a> {
     /// Reads a content of this kind.
@@ -159,25 +163,21 @@ impl Type<'_> {
 pub(super) struct Cutter<'a> {
     rest: Content<'a>,
     ascii: bool,
-    /// Between the surrogates of a character, and how the first was told.
-    between: Option<Half>,
+    /// Between the surrogates of a character.
+    between: bool,
 }
 
 impl<'a> Cutter<'a> {
     pub(super) fn new(content: Content<'a>) -> Self {
         let ascii = matches!(content, Content::Text(text) if text.is_ascii());
-        Self { rest: content, ascii, between: None }
+        Self { rest: content, ascii, between: false }
     }
 
-    /// Takes this many units. A character's surrogates are taken one by one, and both become U+FFFD, as in yjs,
-    /// if it is `split` in the earliest view.
-    pub(super) fn take(&mut self, length: u32, split: bool) -> (Content<'a>, Half) {
-        const REPLACEMENT: Content<'_> = Content::Text("\u{fffd}");
+    /// Takes this many units. A character's surrogates are taken one by one.
+    pub(super) fn take(&mut self, length: u32) -> (Content<'a>, Half) {
         match self.rest {
+            Content::Text(_) if core::mem::take(&mut self.between) => (Content::Text(""), Half::Second),
             Content::Text(text) => {
-                if let Some(half) = self.between.take() {
-                    return (REPLACEMENT, half);
-                }
                 let (mut units, mut bytes) = (0, 0);
                 if self.ascii {
                     bytes = text.len().min(length as usize);
@@ -192,11 +192,8 @@ impl<'a> Cutter<'a> {
                 }
                 let (taken, rest) = text.split_at_checked(bytes).unwrap_or((text, ""));
                 self.rest = Content::Text(rest);
-                if units <= length {
-                    return (Content::Text(taken), Half::No);
-                }
-                self.between = Some(if split { Half::No } else { Half::Second });
-                if split { (REPLACEMENT, Half::No) } else { (Content::Text(taken), Half::First) }
+                self.between = units > length;
+                (Content::Text(taken), if self.between { Half::First } else { Half::No })
             }
             Content::Values(notation, bytes) => {
                 let mut reader = Reader::new(bytes);

@@ -1,21 +1,44 @@
-//! The items of a document: read from one or two of its states, each cut so that nothing refers into the middle.
+//! The items of a document, as one or two of its states have them.
 //!
 //! The library's replica tells what a document shows. It does not tell which item shows it, what stood there before,
 //! or of which type a root is when the application has not said so; [`super::to_json`] and [`super::revert`] need
-//! this. So they read the updates' own structs, and [`super::order`] puts these in order as yjs does.
+//! this. So [`super::reading`] reads the updates' own structs, and [`super::order`] puts these in order as yjs does.
 //!
 //! A *view* is one of the states. Structs that both have are one piece here, with the content of whichever still
 //! has it: a later state may have collected what an earlier one shows.
 
-use super::content::{Content, Cutter, Half};
-use crate::update::{self, Body, Id, Parent, Part, UpdateError};
+use super::content::{Content, Half, REPLACEMENT};
+use crate::update::{Id, UpdateError};
 use std::collections::BTreeMap;
+
+/// How deeply types may be nested. Readers of what nests more deeply fail, and so would the recursion in
+/// [`super::json`], in [`super::shown`] and in the library.
+pub(super) const MAX_NESTING: u32 = 256;
+
+/// How much the formats of a document may take when each stretch of text is written with its own, in bytes. It grows
+/// with the square of a document that is made for it.
+const MAX_FORMATS: usize = 16 << 20;
 
 /// A struct's place: an index of [`Items::clients`], and a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) client: u32,
     pub(super) clock: u32,
+}
+
+impl Spot {
+    /// As one number, in the same order.
+    pub(super) fn packed(self) -> u64 {
+        u64::from(self.client) << 32 | u64::from(self.clock)
+    }
+
+    pub(super) fn unpack(packed: u64) -> Self {
+        Self { client: (packed >> 32) as u32, clock: packed as u32 }
+    }
+
+    pub(super) fn plus(self, units: u32) -> Self {
+        Self { clock: self.clock + units, ..self }
+    }
 }
 
 /// An index of a piece.
@@ -34,7 +57,7 @@ pub(super) struct ChainAt(pub(super) u32);
 pub(super) type Views = u8;
 
 /// The set of one view.
-pub(super) fn only(view: usize) -> Views {
+pub(super) const fn only(view: usize) -> Views {
     1 << view
 }
 
@@ -50,6 +73,8 @@ pub(super) struct Piece<'a> {
     /// None if nothing is left of the item, not even where it stood.
     pub(super) content: Option<Content<'a>>,
     pub(super) half: Half,
+    /// The views in which the character is split of which this is a half.
+    pub(super) split: Views,
     /// The views have different text in it. A replica that has split a character has other text than the rest.
     pub(super) differs: bool,
     /// The views that have it.
@@ -84,7 +109,8 @@ pub(super) struct List<'a> {
     pub(super) holder: Option<At>,
     pub(super) depth: u32,
     pub(super) start: Option<At>,
-    pub(super) entries: BTreeMap<&'a str, ChainAt>,
+    /// Indexes of chains.
+    pub(super) entries: BTreeMap<&'a str, u32>,
 }
 
 /// The successive values of an entry; only the last can be seen.
@@ -99,41 +125,73 @@ pub(super) struct Chain<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Items<'a> {
     pub(super) clients: Vec<u64>,
+    /// The clients' indexes, the lowest client first.
+    pub(super) in_order: Vec<u32>,
     /// By client, then by clock.
     pub(super) pieces: Vec<Piece<'a>>,
     /// Where items stand that have no neighbours to tell it, and under which key.
     pub(super) parents: Vec<(Holder<'a>, Option<&'a str>)>,
     pub(super) lists: Vec<List<'a>>,
     pub(super) chains: Vec<Chain<'a>>,
-    pub(super) roots: BTreeMap<&'a str, ListAt>,
+    /// Indexes of lists.
+    pub(super) roots: BTreeMap<&'a str, u32>,
     /// In the order of their placing: what holds a type comes before what stands in it.
     pub(super) placed: Vec<At>,
 }
 
 impl<'a> Items<'a> {
-    /// Reads the views, the earliest first, and puts them in order.
-    pub(super) fn read(views: &[&'a [u8]]) -> Result<Self, UpdateError> {
-        let mut items = Items::default();
-        let mut reading = Reading::default();
-        let mut structs = Vec::with_capacity(views.len());
-        for (view, update) in views.iter().enumerate() {
-            structs.push(reading.read(update, only(view), &mut items)?);
+    /// Whether recursion can follow the types.
+    pub(super) fn is_shallow(&self) -> bool {
+        self.lists.iter().all(|list| list.depth <= MAX_NESTING)
+    }
+
+    /// Refuses a document that cannot be shown in this view.
+    pub(super) fn check_showable(&self, view: Views) -> Result<(), UpdateError> {
+        let showable = self.is_shallow() && self.written_formats(view) <= MAX_FORMATS;
+        if showable { Ok(()) } else { Err(UpdateError::Unshowable) }
+    }
+
+    /// How many bytes it takes to write the formats of each stretch of text with that stretch.
+    fn written_formats(&self, view: Views) -> usize {
+        let mut total = 0_usize;
+        for list in &self.lists {
+            let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut bytes = 0;
+            for piece in self.from(list.start).filter(|piece| piece.shown & view != 0) {
+                if let Some(Content::Format(key, json)) = piece.content {
+                    bytes -= open.remove(key).unwrap_or_default();
+                    if json != "null" {
+                        // With what surrounds it.
+                        let length = 2 * key.len() + json.len() + 16;
+                        open.insert(key, length);
+                        bytes += length;
+                    }
+                } else {
+                    total = total.saturating_add(bytes);
+                }
+            }
         }
-        let cuts = Cuts::of(reading.cuts, &structs);
-        for uncut in structs {
-            let mut cut = Vec::with_capacity(uncut.len());
-            cuts.apply(&uncut, &mut cut);
-            items.pieces = join(core::mem::take(&mut items.pieces), cut);
-        }
-        drop(cuts);
-        items.clients = reading.clients;
-        for (view, mut deletions) in reading.deletions.into_iter().enumerate() {
-            items.delete(&mut deletions, only(view));
-        }
-        for view in 0..views.len() {
-            items.place_all(only(view));
-        }
-        Ok(items)
+        total
+    }
+
+    /// A piece and all behind it.
+    pub(super) fn from(&self, start: Option<At>) -> impl Iterator<Item = &Piece<'a>> {
+        core::iter::successors(start.map(|at| self.piece(at)), |piece| piece.right.map(|at| self.piece(at)))
+    }
+
+    /// The entries of a type, in the order of their keys.
+    pub(super) fn chains(&self, list: ListAt) -> impl Iterator<Item = &Chain<'a>> {
+        self.list(list).entries.values().filter_map(|chain| self.chain(ChainAt(*chain)))
+    }
+
+    /// The type with this index.
+    #[expect(clippy::indexing_slicing, reason = "an index is made where its list is, and lists stay")]
+    pub(super) fn list(&self, list: ListAt) -> &List<'a> {
+        &self.lists[list.0 as usize]
+    }
+
+    pub(super) fn chain(&self, chain: ChainAt) -> Option<&Chain<'a>> {
+        self.chains.get(chain.0 as usize)
     }
 
     /// The piece at this index.
@@ -151,246 +209,27 @@ impl<'a> Items<'a> {
         within.then_some(At(at as u32))
     }
 
+    /// The text of a piece as a view has it.
+    pub(super) fn text_of(piece: &Piece<'a>, view: Views) -> Option<&'a str> {
+        match piece.content {
+            Some(Content::Text(_)) if piece.half != Half::No && piece.split & view != 0 => Some(REPLACEMENT),
+            Some(Content::Text(text)) => Some(text),
+            Some(
+                Content::Values(..)
+                | Content::Binary(_)
+                | Content::Embed(_)
+                | Content::Format(..)
+                | Content::Type(_)
+                | Content::Document(..)
+                | Content::Gone,
+            )
+            | None => None,
+        }
+    }
+
     /// The place of a spot in the clients' own terms.
     pub(super) fn id(&self, spot: Spot) -> Id {
         let client = self.clients.get(spot.client as usize).copied().unwrap_or_default();
         Id { client, clock: spot.clock.into() }
     }
-
-    /// Marks what is deleted in a view.
-    fn delete(&mut self, deletions: &mut [(Spot, u32)], view: Views) {
-        // Sorted, so that ranges which overlap are not gone through twice.
-        deletions.sort_unstable();
-        let mut next = 0;
-        for (from, length) in deletions {
-            let end = from.clock + *length;
-            next = next.max(self.pieces.partition_point(|piece| piece.spot < *from));
-            for piece in self.pieces.iter_mut().skip(next) {
-                if piece.spot.client != from.client || piece.spot.clock >= end {
-                    break;
-                }
-                piece.gone |= view;
-                next += 1;
-            }
-        }
-    }
-}
-
-/// What is collected while updates are walked.
-#[derive(Default)]
-struct Reading {
-    clients: Vec<u64>,
-    numbers: BTreeMap<u64, u32>,
-    cuts: Vec<(Spot, Views)>,
-    deletions: Vec<Vec<(Spot, u32)>>,
-}
-
-impl Reading {
-    /// The structs of a view, not yet cut, by client and clock.
-    fn read<'a>(
-        &mut self,
-        update: &'a [u8],
-        view: Views,
-        items: &mut Items<'a>,
-    ) -> Result<Vec<Piece<'a>>, UpdateError> {
-        let mut pieces = Vec::new();
-        let mut deletions = Vec::new();
-        let mut failed = None;
-        update::walk(update, &mut |part| {
-            let read = match part {
-                Part::Deletion(id, length) => {
-                    let from = self.spot(id);
-                    self.cut(from, length as u32, view);
-                    deletions.push((from, length as u32));
-                    return;
-                }
-                Part::Struct(read) => read,
-            };
-            let item = match read.body {
-                Body::Skip => return,
-                Body::Gc => None,
-                Body::Item(item) => Some(item),
-            };
-            let spot = self.spot(read.id);
-            self.cut(spot, read.length as u32, view);
-            let content = match item.map(|item| Content::read(item.kind, item.content)).transpose() {
-                Ok(content) => content,
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    return;
-                }
-            };
-            let origin = item.and_then(|item| item.origin).map(|id| self.spot(id));
-            let right_origin = item.and_then(|item| item.right_origin).map(|id| self.spot(id));
-            self.cuts.extend(origin.map(|spot| (Spot { clock: spot.clock + 1, ..spot }, view)));
-            self.cuts.extend(right_origin.map(|spot| (spot, view)));
-            let parent = item.and_then(|item| Some((item.parent?, item.key))).map(|(parent, key)| {
-                let parent = match parent {
-                    Parent::Root(name) => Holder::Root(name),
-                    Parent::Item(id) => Holder::Item(self.spot(id)),
-                };
-                items.parents.push((parent, key));
-                items.parents.len() as u32 - 1
-            });
-            let gone = if matches!(content, None | Some(Content::Gone)) { view } else { 0 };
-            pieces.push(Piece {
-                spot,
-                length: read.length as u32,
-                origin,
-                right_origin,
-                parent,
-                content,
-                half: Half::No,
-                differs: false,
-                has: view,
-                gone,
-                shown: 0,
-                placed: false,
-                list: None,
-                chain: None,
-                left: None,
-                right: None,
-                children: None,
-            });
-        })?;
-        self.deletions.push(deletions);
-        pieces.sort_by_key(|piece| piece.spot);
-        failed.map_or(Ok(pieces), Err)
-    }
-
-    fn cut(&mut self, from: Spot, length: u32, view: Views) {
-        self.cuts.push((from, view));
-        self.cuts.push((Spot { clock: from.clock + length, ..from }, view));
-    }
-
-    fn spot(&mut self, id: Id) -> Spot {
-        let next = self.clients.len() as u32;
-        let client = *self.numbers.entry(id.client).or_insert(next);
-        if client == next {
-            self.clients.push(id.client);
-        }
-        Spot { client, clock: id.clock as u32 }
-    }
-}
-
-/// Where pieces begin and end, and which views say so.
-struct Cuts(Vec<(Spot, Views)>);
-
-impl Cuts {
-    fn of(mut cuts: Vec<(Spot, Views)>, structs: &[Vec<Piece<'_>>]) -> Self {
-        sort(&mut cuts);
-        let mut cuts = Self(cuts);
-        // A cut between two surrogates: the character becomes two pieces of its own.
-        let mut around = Vec::new();
-        for piece in structs.iter().flatten() {
-            let Some(Content::Text(text)) = piece.content else { continue };
-            if text.is_ascii() {
-                continue;
-            }
-            let mut inside = cuts.within(piece).peekable();
-            let mut clock = piece.spot.clock;
-            for letter in text.chars() {
-                if inside.peek().is_none() {
-                    break;
-                }
-                let end = clock + letter.len_utf16() as u32;
-                while let Some((cut, _)) = inside.peek().filter(|(cut, _)| cut.clock < end) {
-                    if cut.clock > clock {
-                        around.push((Spot { clock, ..*cut }, 0));
-                        around.push((Spot { clock: end, ..*cut }, 0));
-                    }
-                    inside.next();
-                }
-                clock = end;
-            }
-        }
-        if !around.is_empty() {
-            cuts.0.append(&mut around);
-            sort(&mut cuts.0);
-        }
-        cuts
-    }
-
-    /// The cuts inside a struct.
-    fn within(&self, piece: &Piece<'_>) -> impl Iterator<Item = &(Spot, Views)> {
-        let (from, client) = (piece.spot, piece.spot.client);
-        let end = from.clock + piece.length;
-        let next = self.0.partition_point(|(cut, _)| *cut <= from);
-        let rest = self.0.iter().skip(next);
-        rest.take_while(move |(cut, _)| cut.client == client && cut.clock < end)
-    }
-
-    fn apply<'a>(&self, structs: &[Piece<'a>], pieces: &mut Vec<Piece<'a>>) {
-        for whole in structs.iter().filter(|whole| whole.length > 0) {
-            let mut cutter = whole.content.map(Cutter::new);
-            let mut from = whole.spot;
-            let end = Spot { clock: from.clock + whole.length, ..from };
-            for &(to, views) in self.within(whole).chain([&(end, 0)]) {
-                let length = to.clock - from.clock;
-                // What splits a character in the earliest view has split it for good.
-                let (content, half) = match &mut cutter {
-                    Some(cutter) => {
-                        let (content, half) = cutter.take(length, views & only(0) != 0);
-                        (Some(content), half)
-                    }
-                    None => (None, Half::No),
-                };
-                let mut piece = Piece { spot: from, length, content, half, ..*whole };
-                if from != whole.spot && content.is_some() {
-                    piece.origin = Some(Spot { clock: from.clock - 1, ..from });
-                    piece.parent = None;
-                }
-                pieces.push(piece);
-                from = to;
-            }
-        }
-    }
-}
-
-fn sort(cuts: &mut Vec<(Spot, Views)>) {
-    cuts.sort_unstable();
-    cuts.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 |= next.1;
-        }
-        same
-    });
-}
-
-/// The pieces of two views as one. Both are cut at the same places.
-fn join<'a>(earlier: Vec<Piece<'a>>, later: Vec<Piece<'a>>) -> Vec<Piece<'a>> {
-    if earlier.is_empty() {
-        return later;
-    }
-    let mut joined = Vec::with_capacity(earlier.len().max(later.len()));
-    let (mut earlier, mut later) = (earlier.into_iter().peekable(), later.into_iter().peekable());
-    loop {
-        let piece = match (earlier.peek(), later.peek()) {
-            (Some(one), Some(other)) if one.spot < other.spot => earlier.next(),
-            (Some(one), Some(other)) if one.spot == other.spot => {
-                earlier.next().zip(later.next()).map(|(one, other)| richer(one, other))
-            }
-            (Some(_), None) => earlier.next(),
-            (_, Some(_)) => later.next(),
-            (None, None) => return joined,
-        };
-        joined.extend(piece);
-    }
-}
-
-/// Whichever of two forms of a piece has more left of it.
-fn richer<'a>(earlier: Piece<'a>, later: Piece<'a>) -> Piece<'a> {
-    let left_of = |piece: &Piece<'_>| match piece.content {
-        None => 0,
-        Some(Content::Gone) => 1,
-        Some(_) => 2,
-    };
-    let (has, gone) = (earlier.has | later.has, earlier.gone | later.gone);
-    let differs = match (earlier.content, later.content) {
-        (Some(Content::Text(one)), Some(Content::Text(other))) => one != other,
-        _ => false,
-    };
-    let kept = if left_of(&later) > left_of(&earlier) { later } else { earlier };
-    Piece { has, gone, differs, ..kept }
 }

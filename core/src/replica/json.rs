@@ -1,18 +1,14 @@
 //! A document as JSON.
 
-use super::content::{Content, Half, Notation, Type};
-use super::items::{At, Items, ListAt, Piece, Views, only};
-use super::value::{Object, Value, push_quoted};
+use super::content::{Content, Type};
+use super::items::{Items, ListAt, Piece, Views, only};
+use super::value::{self, Object, push_quoted};
 use super::xml;
 use crate::update::UpdateError;
-use crate::wire::Reader;
-
-/// How deeply types may be nested. Readers of what nests more deeply fail, and so would the recursion here and in
-/// the library.
-pub(super) const MAX_NESTING: u32 = 500;
+use yrs::Any;
 
 /// The one view that is shown.
-pub(super) const VIEW: Views = 1;
+pub(super) const VIEW: Views = only(0);
 
 /// The document that this one update makes, as JSON: what yjs' `Y.Doc.toJSON()` gives where the application has
 /// defined the root types, `{name: value}`, keys in order.
@@ -35,15 +31,15 @@ pub(super) const VIEW: Views = 1;
 /// null; `undefined` is left out of objects and null elsewhere. What waits for a missing update is not shown.
 ///
 /// # Errors
-/// If the update is malformed, or nests types more than 500 levels deep.
+/// If the update is malformed, or the document [cannot be shown](UpdateError::Unshowable).
 pub fn to_json(update: &[u8]) -> Result<String, UpdateError> {
     let items = Items::read(&[update])?;
-    items.check_depth()?;
+    items.check_showable(VIEW)?;
     let mut out = String::new();
     let mut object = Object::open(&mut out);
     for (name, list) in &items.roots {
-        if let Some(shape) = items.shape(*list) {
-            items.root(*list, shape, object.key(name));
+        if let Some(shape) = items.shape(ListAt(*list)) {
+            items.root(ListAt(*list), shape, object.key(name));
         }
     }
     object.close();
@@ -63,27 +59,16 @@ enum Shape {
 }
 
 impl<'a> Items<'a> {
-    /// Refuses a document whose types are nested too deeply.
-    pub(super) fn check_depth(&self) -> Result<(), UpdateError> {
-        let shallow = self.lists.iter().all(|list| list.depth <= MAX_NESTING);
-        if shallow { Ok(()) } else { Err(UpdateError::Depth) }
-    }
-
     /// What can be seen in the sequence of a type.
     pub(super) fn sequence(&self, list: ListAt) -> impl Iterator<Item = &Piece<'a>> {
-        self.chain_from(self.list(list).start).filter(|piece| piece.shown & VIEW != 0)
-    }
-
-    /// A piece and all behind it.
-    pub(super) fn chain_from(&self, start: Option<At>) -> impl Iterator<Item = &Piece<'a>> {
-        core::iter::successors(start.map(|at| self.piece(at)), |piece| piece.right.map(|at| self.piece(at)))
+        self.from(self.list(list).start).filter(|piece| piece.shown & VIEW != 0)
     }
 
     /// The entries of a type that can be seen.
     pub(super) fn entries(&self, list: ListAt) -> impl Iterator<Item = (&'a str, &Piece<'a>)> {
-        self.list(list).entries.iter().filter_map(|(key, chain)| {
-            let piece = self.piece(self.chain(*chain)?.last);
-            (piece.shown & VIEW != 0).then_some((*key, piece))
+        self.chains(list).filter_map(|chain| {
+            let piece = self.piece(chain.last);
+            (piece.shown & VIEW != 0).then_some((chain.key, piece))
         })
     }
 
@@ -147,7 +132,7 @@ impl<'a> Items<'a> {
         for (key, piece) in self.entries(list) {
             let mut last = None;
             self.each_value(piece, &mut |value| last = Some(value));
-            if let Some(value) = last.filter(|value| !matches!(value, Shown::Value(Value::Undefined))) {
+            if let Some(value) = last.filter(|value| !matches!(value, Shown::Value(Any::Undefined))) {
                 self.value(value, object.key(key));
             }
         }
@@ -156,7 +141,7 @@ impl<'a> Items<'a> {
 
     fn value(&self, value: Shown<'a>, out: &mut String) {
         match value {
-            Shown::Value(value) => value.to_json(out),
+            Shown::Value(value) => value::push_json(&value, out),
             Shown::Type(Type::Array, list) => self.array(list, out),
             Shown::Type(Type::Map | Type::Hook(_), list) => self.map(list, false, out),
             Shown::Type(Type::Text, list) => push_quoted(&xml::text(self, list), out),
@@ -175,22 +160,16 @@ impl<'a> Items<'a> {
     pub(super) fn each_value(&self, piece: &Piece<'a>, each: &mut dyn FnMut(Shown<'a>)) {
         match piece.content {
             Some(Content::Values(notation, bytes)) => {
-                let mut reader = Reader::new(bytes);
-                while !reader.is_empty() {
-                    let value = match notation {
-                        Notation::Any => Value::read_any(&mut reader),
-                        Notation::Json => reader.var_str().map(Value::read_json).map_err(Into::into),
-                    };
-                    let Ok(value) = value else { return };
+                for value in value::read(notation, bytes, piece.length) {
                     each(Shown::Value(value));
                 }
             }
-            Some(Content::Text(text)) if piece.half == Half::No => {
-                text.chars().for_each(|letter| each(Shown::Value(Value::String(letter.into()))));
+            Some(Content::Text(_)) => {
+                let letters = Items::text_of(piece, VIEW).into_iter().flat_map(str::chars);
+                letters.for_each(|letter| each(Shown::Value(Any::from(letter.to_string()))));
             }
-            Some(Content::Text(_)) => each(Shown::Value(Value::String("\u{fffd}".into()))),
-            Some(Content::Binary(bytes)) => each(Shown::Value(Value::Binary(bytes.to_vec()))),
-            Some(Content::Embed(json)) => each(Shown::Value(Value::read_json(json))),
+            Some(Content::Binary(bytes)) => each(Shown::Value(Any::from(bytes))),
+            Some(Content::Embed(json)) => each(Shown::Value(value::read_json(json))),
             Some(Content::Type(of)) => {
                 piece.children.into_iter().for_each(|list| each(Shown::Type(of, list)))
             }
@@ -203,10 +182,8 @@ impl<'a> Items<'a> {
 /// Something that stands in an array or in an entry.
 #[derive(Debug)]
 pub(super) enum Shown<'a> {
-    Value(Value),
+    Value(Any),
     Type(Type<'a>, ListAt),
     /// A subdocument's id.
     Document(&'a str),
 }
-
-const _: () = assert!(VIEW == 1, "the only view is the first");

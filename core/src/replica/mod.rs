@@ -1,8 +1,9 @@
-//! The document as a CRDT: the only file that names `yrs`.
+//! The document as a CRDT: the only folder that names `yrs`.
 //!
-//! It is needed for two things, answering a state vector and compacting; everything else handles the
-//! clients' bytes as they came. A replica is kept as the bytes of updates, not as a tree: answering a reader
-//! that has nothing is then a copy, and a warm room costs what its document costs on disk.
+//! It is needed for answering a state vector and for compacting, and for showing a document ([`to_json`]) and
+//! going back to an earlier state ([`revert`]); everything else handles the clients' bytes as they came. A replica
+//! is kept as the bytes of updates, not as a tree: answering a reader that has nothing is then a copy, and a warm
+//! room costs what its document costs on disk.
 //!
 //! Whatever panics inside the library on bytes that a peer chose becomes an error where panics unwind.
 
@@ -10,6 +11,7 @@ mod content;
 mod items;
 mod json;
 mod order;
+mod reading;
 mod revert;
 mod shown;
 mod value;
@@ -20,6 +22,7 @@ pub use revert::{RevertError, revert};
 
 use crate::update::{self, Section, Summary, UpdateError};
 use bytes::Bytes;
+use items::{Items, MAX_NESTING};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use yrs::updates::decoder::Decode;
@@ -142,11 +145,11 @@ impl Replica {
 /// Builds a snapshot: one update that covers all of `updates` (an earlier snapshot among them).
 ///
 /// Deleted content is collected, but only when nothing waits for a missing update: a replica that has
-/// pending updates would leave them out (`storage.md`, I6).
+/// pending updates would leave them out (`storage.md`, I6). Nor is it where types are nested beyond all measure.
 pub fn compact(updates: Vec<Bytes>) -> Result<Bytes, UpdateError> {
     let merged = merge(updates)?;
     let summary = update::inspect(&merged)?;
-    if summary.gaps {
+    if summary.gaps || !is_shallow(&merged)? {
         return Ok(merged);
     }
     let Some(collected) = guard(|| collect(&merged))? else { return Ok(merged) };
@@ -157,6 +160,15 @@ pub fn compact(updates: Vec<Bytes>) -> Result<Bytes, UpdateError> {
     };
     let same = covers(&update::inspect(&collected)?) == covers(&summary);
     Ok(if same { collected.into() } else { merged })
+}
+
+/// Whether a replica of this update can be made. The library deletes and collects what is nested by recursion, and a
+/// stack that overflows is no panic: it ends the process.
+fn is_shallow(update: &[u8]) -> Result<bool, UpdateError> {
+    let mut types = 0;
+    update::walk(update, &mut |part| types += u32::from(part.is_type()))?;
+    // Most documents have few types; the others are looked at.
+    Ok(types <= MAX_NESTING || Items::read(&[update])?.is_shallow())
 }
 
 /// The update encoded anew from a replica, without deleted content; none if something is pending in it.

@@ -3,7 +3,7 @@
 //! A struct waits until what it refers to is there, and all later ones of its client wait with it. One that never
 //! gets it stays unplaced: it is what a replica calls pending, and is not shown.
 
-use super::content::Content;
+use super::content::{Content, Half};
 use super::items::{At, Chain, ChainAt, Holder, Items, List, ListAt, Piece, Views};
 
 /// How far each client has come, while what a view has is placed.
@@ -103,8 +103,9 @@ impl<'a> Items<'a> {
     pub(super) fn place_all(&mut self, view: Views) {
         let mut progress = Progress::new(self, view);
         let mut seen = Seen::new(self.pieces.len());
-        for client in 0..self.clients.len() {
-            let mut stack = vec![client];
+        // The highest client first, as yjs does: it makes most searches short.
+        for client in self.in_order.clone().into_iter().rev() {
+            let mut stack = vec![client as usize];
             while let Some(&client) = stack.last() {
                 let Some(at) = progress.head(client, self) else {
                     stack.pop();
@@ -112,7 +113,7 @@ impl<'a> Items<'a> {
                 };
                 match self.missing(at) {
                     None => {
-                        self.place(at, &mut seen);
+                        self.place(at, view, &mut seen);
                         progress.set(client, State::Free);
                         if stack.len() > 1 {
                             stack.pop();
@@ -150,13 +151,17 @@ impl<'a> Items<'a> {
         self.parents.get(piece.parent? as usize).copied()
     }
 
-    fn place(&mut self, at: At, seen: &mut Seen) {
+    fn place(&mut self, at: At, view: Views, seen: &mut Seen) {
         self.placed.push(at);
         let piece = *self.piece(at);
         self.change(at, |piece| piece.placed = true);
         let Some(content) = piece.content else { return };
         let origin = piece.origin.and_then(|spot| self.find(spot));
         let right_origin = piece.right_origin.and_then(|spot| self.find(spot));
+        // What stands between the halves of a character splits it.
+        let behind = origin.filter(|at| self.piece(*at).half == Half::First && piece.half != Half::Second);
+        let before = right_origin.filter(|at| self.piece(*at).half == Half::Second).map(|at| At(at.0 - 1));
+        behind.into_iter().chain(before).for_each(|first| self.split(first, view));
         let Some((list, key)) = self.home(&piece, origin, right_origin) else { return };
         let (chain, first) = match key {
             Some(key) => self.chain_of(list, key, at),
@@ -190,10 +195,10 @@ impl<'a> Items<'a> {
         let (holder, key) = self.parent_of(piece)?;
         let list = match holder {
             Holder::Root(name) => match self.roots.get(name) {
-                Some(list) => *list,
+                Some(list) => ListAt(*list),
                 None => {
                     let list = self.new_list(None, 0);
-                    self.roots.insert(name, list);
+                    self.roots.insert(name, list.0);
                     list
                 }
             },
@@ -204,13 +209,15 @@ impl<'a> Items<'a> {
 
     /// The chain of an entry and its first piece. If there is none yet it is made, of the piece at `at`.
     fn chain_of(&mut self, list: ListAt, key: &'a str, at: At) -> (Option<ChainAt>, Option<At>) {
-        if let Some(known) = self.list(list).entries.get(key).copied() {
+        if let Some(known) = self.list(list).entries.get(key).copied().map(ChainAt) {
             return (Some(known), self.chain(known).map(|chain| chain.first));
         }
-        let made = ChainAt(self.chains.len() as u32);
+        let made = self.chains.len() as u32;
         self.chains.push(Chain { key, first: at, last: at });
-        self.change_list(list, |list| drop(list.entries.insert(key, made)));
-        (Some(made), None)
+        self.change_list(list, |list| {
+            list.entries.insert(key, made);
+        });
+        (Some(ChainAt(made)), None)
     }
 
     /// What a piece comes to stand behind: its origin, or what others inserted there as well and goes before it.
@@ -275,11 +282,23 @@ impl<'a> Items<'a> {
         }
     }
 
+    /// Marks a character, of which this is the first half, as split in this view and all later ones.
+    fn split(&mut self, first: At, view: Views) {
+        for half in [first, At(first.0 + 1)] {
+            self.change(half, |half| half.split |= !(view - 1));
+        }
+    }
+
     /// Marks what can be seen: what is there, and not deleted, and in a type that can be seen, and the last value of
     /// its entry.
     fn mark_shown(&mut self, view: Views) {
         for index in 0..self.placed.len() {
             let Some(&at) = self.placed.get(index) else { return };
+            let piece = self.piece(at);
+            let second = At(at.0 + 1);
+            if piece.half == Half::First && (piece.gone ^ self.piece(second).gone) & view != 0 {
+                self.split(at, view);
+            }
             let piece = self.piece(at);
             let there = piece.has & view != 0 && piece.gone & view == 0;
             let last = piece.chain.is_none() || piece.right.is_none();
@@ -298,15 +317,6 @@ impl<'a> Items<'a> {
     fn new_list(&mut self, holder: Option<At>, depth: u32) -> ListAt {
         self.lists.push(List { holder, depth, ..List::default() });
         ListAt(self.lists.len() as u32 - 1)
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "an index is made where its list is, and lists stay")]
-    pub(super) fn list(&self, list: ListAt) -> &List<'a> {
-        &self.lists[list.0 as usize]
-    }
-
-    pub(super) fn chain(&self, chain: ChainAt) -> Option<&Chain<'a>> {
-        self.chains.get(chain.0 as usize)
     }
 
     fn change(&mut self, at: At, change: impl FnOnce(&mut Piece<'a>)) {

@@ -8,15 +8,14 @@
 //! and in 1 of 17 where characters beyond the BMP were split.
 
 use super::content::{Content, Half};
-use super::items::{At, Items, ListAt, Piece, Spot, Views, only};
+use super::items::{Items, ListAt, Piece, Spot, Views, only};
 use super::shown::Trial;
-use crate::update::{self, Body, Id, Parent, Part, UpdateError};
+use crate::update::{Id, UpdateError};
 use crate::wire::{MAX_INTEGER, put_var_bytes, put_var_uint};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-const VERSION: Views = 1;
-const CURRENT: Views = 2;
+const VERSION: Views = only(0);
+const CURRENT: Views = only(1);
 
 /// Why a document cannot be brought back to an earlier state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,20 +56,21 @@ impl std::error::Error for RevertError {}
 /// same as one that has `version`, formats and attributes included.
 ///
 /// # Errors
-/// If a state is malformed or nests types more than 500 levels deep, if `version` has what `current` has not, or if
-/// the trial fails.
+/// If a state is malformed or [cannot be shown](UpdateError::Unshowable), if `version` has what `current` has not, or
+/// if the trial fails.
 pub fn revert(current: &[u8], version: &[u8], client: u64) -> Result<Option<Bytes>, RevertError> {
-    let client = free_client(&[version, current], client)?;
     let items = Items::read(&[version, current])?;
-    items.check_depth()?;
+    items.check_showable(VERSION)?;
+    // What cannot be shown can still be brought back.
+    let may_be_needless = items.check_showable(CURRENT).is_ok();
     if items.pieces.iter().any(|piece| piece.placed && piece.has & CURRENT == 0) {
         return Err(RevertError::NotEarlier);
     }
-    let edit = Edit::of(&items, client).encode(&items);
+    let edit = Edit::of(&items, free_client(&items, client)).encode(&items);
     drop(items);
     let tried = super::guard(|| {
         let mut trial = Trial::new(current, version)?;
-        if trial.is_done() {
+        if may_be_needless && trial.is_done() {
             return Ok(Tried::Needless);
         }
         trial.apply(&edit)?;
@@ -90,31 +90,13 @@ enum Tried {
     Bad,
 }
 
-/// The first client from this one on that no update mentions.
-fn free_client(updates: &[&[u8]], client: u64) -> Result<u64, UpdateError> {
-    let mut known = BTreeSet::new();
-    for update in updates {
-        update::walk(update, &mut |part| match part {
-            Part::Deletion(id, _) => drop(known.insert(id.client)),
-            Part::Struct(read) => {
-                known.insert(read.id.client);
-                if let Body::Item(item) = read.body {
-                    let parent = match item.parent {
-                        Some(Parent::Item(id)) => Some(id),
-                        Some(Parent::Root(_)) | None => None,
-                    };
-                    known.extend(
-                        [item.origin, item.right_origin, parent].iter().flatten().map(|id| id.client),
-                    );
-                }
-            }
-        })?;
-    }
+/// The first client from this one on that neither state mentions.
+fn free_client(items: &Items<'_>, client: u64) -> u64 {
     let mut client = client & MAX_INTEGER;
-    while known.contains(&client) {
+    while items.clients.contains(&client) {
         client = (client + 1) & MAX_INTEGER;
     }
-    Ok(client)
+    client
 }
 
 /// An edit while it is made.
@@ -125,7 +107,7 @@ struct Edit<'a> {
     clock: u64,
     deletions: Vec<(Spot, u32)>,
     /// Types that are inserted anew, and still empty.
-    empty: VecDeque<(ListAt, Id)>,
+    empty: Vec<(ListAt, Id)>,
 }
 
 /// A struct of the edit.
@@ -142,14 +124,14 @@ struct Struct<'a> {
 impl<'a> Edit<'a> {
     fn of(items: &Items<'a>, client: u64) -> Self {
         let mut edit =
-            Self { client, structs: Vec::new(), clock: 0, deletions: Vec::new(), empty: VecDeque::new() };
+            Self { client, structs: Vec::new(), clock: 0, deletions: Vec::new(), empty: Vec::new() };
         for list in (0..items.lists.len() as u32).map(ListAt) {
             if items.list(list).holder.is_none_or(|holder| is_kept(items.piece(holder))) {
                 edit.restore_sequence(items, list);
                 edit.restore_entries(items, list);
             }
         }
-        while let Some((list, holder)) = edit.empty.pop_front() {
+        while let Some((list, holder)) = edit.empty.pop() {
             edit.copy(items, list, holder);
         }
         for piece in items.pieces.iter().filter(|piece| piece.shown & CURRENT != 0 && !is_kept(piece)) {
@@ -164,7 +146,7 @@ impl<'a> Edit<'a> {
         let mut left = None;
         // The last of the run, and what it stands before.
         let mut run: Option<(Id, Id)> = None;
-        for piece in items.chain_from(items.list(list).start) {
+        for piece in items.from(items.list(list).start) {
             if let Some(content) = restored(piece) {
                 let (origin, right) = match run {
                     Some((last, right)) => (Some(last), right),
@@ -181,12 +163,11 @@ impl<'a> Edit<'a> {
 
     /// Sets again the entries that were overwritten or deleted.
     fn restore_entries(&mut self, items: &Items<'a>, list: ListAt) {
-        for (key, chain) in &items.list(list).entries {
-            let Some(chain) = items.chain(*chain) else { continue };
-            let lost = items.chain_from(Some(chain.first)).find_map(|piece| Some((piece, restored(piece)?)));
+        for chain in items.chains(list) {
+            let lost = items.from(Some(chain.first)).find_map(|piece| Some((piece, restored(piece)?)));
             if let Some((piece, content)) = lost {
                 let last = items.id(last_of(items.piece(chain.last)));
-                self.insert(piece, content, Some(last), None, None, Some(key));
+                self.insert(piece, content, Some(last), None, None, Some(chain.key));
             }
         }
     }
@@ -194,16 +175,15 @@ impl<'a> Edit<'a> {
     /// Fills a type that is inserted anew.
     fn copy(&mut self, items: &Items<'a>, list: ListAt, holder: Id) {
         let mut last = None;
-        for piece in items.chain_from(items.list(list).start) {
+        for piece in items.from(items.list(list).start) {
             if let Some(content) = restored(piece) {
                 last = Some(self.insert(piece, content, last, None, Some(holder), None));
             }
         }
-        for (key, chain) in &items.list(list).entries {
-            let Some(chain) = items.chain(*chain) else { continue };
-            for piece in items.chain_from(Some(chain.first)) {
+        for chain in items.chains(list) {
+            for piece in items.from(Some(chain.first)) {
                 if let Some(content) = restored(piece) {
-                    self.insert(piece, content, None, None, Some(holder), Some(key));
+                    self.insert(piece, content, None, None, Some(holder), Some(chain.key));
                 }
             }
         }
@@ -221,10 +201,11 @@ impl<'a> Edit<'a> {
     ) -> Id {
         let first = Id { client: self.client, clock: self.clock };
         if let Some(list) = piece.children {
-            self.empty.push_back((list, first));
+            self.empty.push((list, first));
         }
         // A character is put together again from its surrogates.
-        let length = if piece.half == Half::First { 2 } else { u64::from(piece.length) };
+        let whole = piece.half == Half::First && piece.split & VERSION == 0;
+        let length = if whole { 2 } else { u64::from(piece.length) };
         self.clock += length;
         let last = Id { client: self.client, clock: self.clock - 1 };
         let before = first.clock.checked_sub(1).map(|clock| Id { clock, ..first });
@@ -267,17 +248,14 @@ impl<'a> Edit<'a> {
         for written in &self.structs {
             written.encode(&mut out);
         }
-        let mut deletions: BTreeMap<u64, Vec<(u32, u32)>> = BTreeMap::new();
-        for (from, length) in &self.deletions {
-            deletions.entry(items.id(*from).client).or_default().push((from.clock, *length));
-        }
-        put_var_uint(&mut out, deletions.len() as u64);
-        // As yjs does it, the highest client first.
-        for (client, ranges) in deletions.iter().rev() {
-            put_var_uint(&mut out, *client);
+        let of_clients = || self.deletions.chunk_by(|(one, _), (next, _)| one.client == next.client);
+        put_var_uint(&mut out, of_clients().count() as u64);
+        for ranges in of_clients() {
+            let client = ranges.first().map(|(from, _)| items.id(*from).client);
+            put_var_uint(&mut out, client.unwrap_or_default());
             put_var_uint(&mut out, ranges.len() as u64);
-            for (clock, length) in ranges {
-                put_var_uint(&mut out, (*clock).into());
+            for (from, length) in ranges {
+                put_var_uint(&mut out, from.clock.into());
                 put_var_uint(&mut out, (*length).into());
             }
         }
@@ -310,13 +288,21 @@ impl Struct<'_> {
 
 /// Whether both states show a piece, and the same in it.
 fn is_kept(piece: &Piece<'_>) -> bool {
-    piece.shown == VERSION | CURRENT && piece.half == Half::No && !piece.differs
+    let same = !piece.differs && Items::text_of(piece, VERSION) == Items::text_of(piece, CURRENT);
+    piece.shown == VERSION | CURRENT && same
 }
 
 /// What is to be inserted again for a piece.
 fn restored<'a>(piece: &Piece<'a>) -> Option<Content<'a>> {
-    let lost = piece.shown & VERSION != 0 && !is_kept(piece) && piece.half != Half::Second;
-    piece.content.filter(|_| lost)
+    if piece.shown & VERSION == 0 || is_kept(piece) {
+        return None;
+    }
+    match Items::text_of(piece, VERSION) {
+        // The second half of what is inserted with the first.
+        Some("") => None,
+        Some(text) => Some(Content::Text(text)),
+        None => piece.content,
+    }
 }
 
 fn last_of(piece: &Piece<'_>) -> Spot {
@@ -327,5 +313,3 @@ fn put_id(id: Id, out: &mut Vec<u8>) {
     put_var_uint(out, id.client);
     put_var_uint(out, id.clock);
 }
-
-const _: () = assert!(VERSION == 1 << 0 && CURRENT == 1 << 1, "the version is the first view");

@@ -1,7 +1,7 @@
 //! What a replica of the library shows, compared. This knows nothing of [`super::items`], whose findings it tests.
 
 use crate::update::UpdateError;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use yrs::branch::{Branch, BranchPtr};
 use yrs::types::text::YChange;
 use yrs::updates::decoder::Decode as _;
@@ -13,7 +13,7 @@ use yrs::{
 /// A replica on its way to showing what another shows.
 pub(super) struct Trial {
     doc: Doc,
-    wanted: BTreeMap<String, Shown>,
+    wanted: Any,
 }
 
 impl Trial {
@@ -21,7 +21,7 @@ impl Trial {
     ///
     /// Types that are nested are followed by recursion.
     pub(super) fn new(state: &[u8], wanted: &[u8]) -> Result<Self, UpdateError> {
-        Ok(Self { doc: replica(state)?, wanted: roots(&replica(wanted)?) })
+        Ok(Self { doc: replica(state)?, wanted: shown(&replica(wanted)?) })
     }
 
     /// Adds an edit.
@@ -31,19 +31,8 @@ impl Trial {
 
     /// Whether it shows what it should, formats and attributes included.
     pub(super) fn is_done(&self) -> bool {
-        same_entries(&roots(&self.doc), &self.wanted, Shown::is_same)
+        is_same(&shown(&self.doc), &self.wanted)
     }
-}
-
-/// The root types in which there is anything.
-fn roots(doc: &Doc) -> BTreeMap<String, Shown> {
-    let txn = doc.transact();
-    let names = txn.root_refs().map(|(name, _)| name.to_owned());
-    let roots = names.filter_map(|name| {
-        let shown = Shown::of(&txn, txn.get(&name)?.try_branch()?);
-        (!shown.is_empty()).then_some((name, shown))
-    });
-    roots.collect()
 }
 
 fn replica(state: &[u8]) -> Result<Doc, UpdateError> {
@@ -62,126 +51,97 @@ fn apply(doc: &Doc, update: &[u8]) -> Result<(), UpdateError> {
     doc.transact_mut().apply_update(update).map_err(|_| UpdateError::Library)
 }
 
-/// What can be seen of one type.
-#[derive(Default)]
-struct Shown {
-    /// Text, embeds and types with their formats.
-    chunks: Vec<(Piece, BTreeMap<String, Any>)>,
-    /// What a text has no place for.
-    values: Vec<Piece>,
-    entries: BTreeMap<String, Piece>,
+/// The root types in which there is anything.
+fn shown(doc: &Doc) -> Any {
+    let txn = doc.transact();
+    let names = txn.root_refs().map(|(name, _)| name.to_owned());
+    let roots = names.filter_map(|name| {
+        let root = shown_type(&txn, txn.get(&name)?.try_branch()?);
+        (root != shown_nothing()).then_some((name, root))
+    });
+    Any::Map(Arc::new(roots.collect()))
 }
 
-enum Piece {
-    Text(String),
-    Value(Any),
-    /// A type, by its name, and what is in it.
-    Type(String, Shown),
-    /// A subdocument's id.
-    Document(String),
+/// What [`shown_type`] gives for an empty type.
+fn shown_nothing() -> Any {
+    list(vec![list(Vec::new()), list(Vec::new()), Any::Map(Arc::default())])
 }
 
-impl Shown {
-    fn of<T: ReadTxn>(txn: &T, branch: &Branch) -> Self {
-        let pointer = BranchPtr::from(branch);
-        let mut chunks: Vec<(Piece, BTreeMap<String, Any>)> = Vec::new();
-        for chunk in TextRef::from(pointer).diff(txn, YChange::identity) {
-            let formats = chunk.attributes.iter().flat_map(|formats| formats.iter());
-            let formats = formats.map(|(key, value)| (key.to_string(), value.clone())).collect();
-            let piece = match chunk.insert {
-                Out::Any(Any::String(text)) => match chunks.last_mut() {
-                    // It may be cut where formats begin and end that change nothing.
-                    Some((Piece::Text(before), its)) if same_entries(its, &formats, same_values) => {
-                        before.push_str(&text);
-                        continue;
-                    }
-                    Some(_) | None => Piece::Text(text.to_string()),
-                },
-                other => Piece::of(txn, other, true),
-            };
-            chunks.push((piece, formats));
+/// Text, embeds and types with their formats; an array's values; entries.
+fn shown_type<T: ReadTxn>(txn: &T, branch: &Branch) -> Any {
+    let pointer = BranchPtr::from(branch);
+    let mut chunks = Vec::new();
+    // Text of the same formats so far: it may come in parts, where formats begin and end that change nothing.
+    let mut text = String::new();
+    let mut formats = Any::Null;
+    let mut has_text = false;
+    for chunk in TextRef::from(pointer).diff(txn, YChange::identity) {
+        let its = chunk.attributes.map_or(Any::Null, |formats| {
+            Any::Map(Arc::new(formats.into_iter().map(|(key, value)| (key.to_string(), value)).collect()))
+        });
+        let more = if let Out::Any(Any::String(more)) = &chunk.insert { Some(more) } else { None };
+        if !text.is_empty() && (more.is_none() || !is_same(&its, &formats)) {
+            chunks.extend([Any::from(core::mem::take(&mut text)), formats]);
         }
-        // An array's values are not seen as a text, and its types are seen here once more: only where they stand.
-        // In text the library would go round for ever behind a character beyond the BMP (yrs 0.28.1).
-        let mut values = Vec::new();
-        if !chunks.iter().any(|(piece, _)| matches!(piece, Piece::Text(_))) {
-            values.extend(ArrayRef::from(pointer).iter(txn).map(|value| Piece::of(txn, value, false)));
+        match more {
+            Some(more) => {
+                text.push_str(more);
+                has_text = true;
+            }
+            None => chunks.extend([list(vec![shown_value(txn, chunk.insert, true)]), its.clone()]),
         }
-        let entries = MapRef::from(pointer);
-        let entries = entries.iter(txn).map(|(key, value)| (key.to_owned(), Piece::of(txn, value, true)));
-        Self { chunks, values, entries: entries.collect() }
+        formats = its;
     }
-
-    fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.values.is_empty() && self.entries.is_empty()
+    if !text.is_empty() {
+        chunks.extend([Any::from(text), formats]);
     }
+    // An array's values are not seen as a text, and its types are seen here once more: only where they stand.
+    // In text the library would go round for ever behind a character beyond the BMP (yrs 0.28.1).
+    let mut values = Vec::new();
+    if !has_text {
+        values.extend(ArrayRef::from(pointer).iter(txn).map(|value| shown_value(txn, value, false)));
+    }
+    let entries = MapRef::from(pointer);
+    let entries = entries.iter(txn).map(|(key, value)| (key.to_owned(), shown_value(txn, value, true)));
+    list(vec![list(chunks), list(values), Any::Map(Arc::new(entries.collect()))])
+}
 
-    fn is_same(&self, other: &Self) -> bool {
-        let Self { chunks, values, entries } = self;
-        same_lists(chunks, &other.chunks, |(piece, formats), (other, its)| {
-            piece.is_same(other) && same_entries(formats, its, same_values)
-        }) && same_lists(values, &other.values, Piece::is_same)
-            && same_entries(entries, &other.entries, Piece::is_same)
+fn shown_value<T: ReadTxn>(txn: &T, out: Out, deep: bool) -> Any {
+    match out {
+        Out::Any(value) => value,
+        Out::YDoc(doc) => list(vec![Any::from("document"), Any::from(doc.guid().to_string())]),
+        Out::YText(_)
+        | Out::YArray(_)
+        | Out::YMap(_)
+        | Out::YXmlElement(_)
+        | Out::YXmlFragment(_)
+        | Out::YXmlText(_)
+        | Out::UndefinedRef(_) => match out.try_branch() {
+            Some(branch) if deep => {
+                list(vec![Any::from(branch.type_ref().to_string()), shown_type(txn, branch)])
+            }
+            Some(_) | None => Any::Undefined,
+        },
     }
 }
 
-impl Piece {
-    fn of<T: ReadTxn>(txn: &T, out: Out, deep: bool) -> Self {
-        match out {
-            Out::Any(value) => Self::Value(value),
-            Out::YDoc(doc) => Self::Document(doc.guid().to_string()),
-            Out::YText(_)
-            | Out::YArray(_)
-            | Out::YMap(_)
-            | Out::YXmlElement(_)
-            | Out::YXmlFragment(_)
-            | Out::YXmlText(_)
-            | Out::UndefinedRef(_) => match out.try_branch() {
-                Some(branch) if deep => {
-                    Self::Type(format!("{:?}", branch.type_ref()), Shown::of(txn, branch))
-                }
-                Some(_) | None => Self::Type(String::new(), Shown::default()),
-            },
-        }
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Text(this), Self::Text(that)) => this == that,
-            (Self::Value(this), Self::Value(that)) => same_values(this, that),
-            (Self::Type(this, shown), Self::Type(that, other)) => this == that && shown.is_same(other),
-            (Self::Document(this), Self::Document(that)) => this == that,
-            _ => false,
-        }
-    }
+fn list(values: Vec<Any>) -> Any {
+    Any::Array(values.into())
 }
 
 /// Like `==`, and NaN is the same as NaN.
-fn same_values(this: &Any, that: &Any) -> bool {
+fn is_same(this: &Any, that: &Any) -> bool {
     match (this, that) {
         (Any::Number(Number::Float(this)), Any::Number(Number::Float(that))) => {
             this == that || this.is_nan() && that.is_nan()
         }
-        (Any::Array(this), Any::Array(that)) => same_lists(this, that, same_values),
+        (Any::Array(this), Any::Array(that)) => {
+            this.len() == that.len() && this.iter().zip(that.iter()).all(|(this, that)| is_same(this, that))
+        }
         (Any::Map(this), Any::Map(that)) => {
             this.len() == that.len()
-                && this
-                    .iter()
-                    .all(|(key, value)| that.get(key).is_some_and(|other| same_values(value, other)))
+                && this.iter().all(|(key, value)| that.get(key).is_some_and(|other| is_same(value, other)))
         }
         _ => this == that,
     }
-}
-
-fn same_lists<T>(these: &[T], those: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
-    these.len() == those.len() && these.iter().zip(those).all(|(this, that)| same(this, that))
-}
-
-fn same_entries<T>(
-    these: &BTreeMap<String, T>,
-    those: &BTreeMap<String, T>,
-    same: impl Fn(&T, &T) -> bool,
-) -> bool {
-    these.len() == those.len()
-        && these.iter().zip(those).all(|(this, that)| this.0 == that.0 && same(this.1, that.1))
 }

@@ -1,138 +1,114 @@
 //! A value inside an item: what lib0 calls `any`, and JSON.
 
-use crate::update::UpdateError;
-use crate::wire::Reader;
+use super::content::Notation;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use core::fmt::Write as _;
+use core::fmt::{Display, Write as _};
 use std::collections::BTreeMap;
+use yrs::encoding::read::Read as _;
+use yrs::updates::decoder::{Decoder as _, DecoderV1};
+use yrs::{Any, Number};
 
-/// A value as JavaScript has it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
-    Undefined,
-    Null,
-    Bool(bool),
-    Number(f64),
-    BigInt(i64),
-    String(String),
-    Binary(Vec<u8>),
-    Array(Vec<Self>),
-    Object(BTreeMap<String, Self>),
+/// The values of an item, as many as it is long.
+pub(super) fn read(notation: Notation, bytes: &[u8], count: u32) -> impl Iterator<Item = Any> {
+    let mut decoder = DecoderV1::from(bytes);
+    let next = move |_| match notation {
+        Notation::Any => decoder.read_any().ok(),
+        Notation::Json => decoder.read_string().ok().map(read_json),
+    };
+    (0..count).map_while(next)
 }
 
-impl Value {
-    /// Reads a lib0 `any` value, of which [`crate::update`] has seen that it is not nested too deeply.
-    pub(super) fn read_any(reader: &mut Reader<'_>) -> Result<Self, UpdateError> {
-        Ok(match reader.byte()? {
-            126 => Self::Null,
-            125 => Self::Number(read_integer(reader)?),
-            124 => Self::Number(f32::from_be_bytes(fixed(reader)?).into()),
-            123 => Self::Number(f64::from_be_bytes(fixed(reader)?)),
-            122 => Self::BigInt(i64::from_be_bytes(fixed(reader)?)),
-            121 => Self::Bool(false),
-            120 => Self::Bool(true),
-            119 => Self::String(reader.var_str()?.to_owned()),
-            118 => {
-                let mut entries = BTreeMap::new();
-                for _ in 0..reader.var_uint()? {
-                    let key = reader.var_str()?.to_owned();
-                    entries.insert(key, Self::read_any(reader)?);
-                }
-                Self::Object(entries)
-            }
-            117 => {
-                let mut values = Vec::new();
-                for _ in 0..reader.var_uint()? {
-                    values.push(Self::read_any(reader)?);
-                }
-                Self::Array(values)
-            }
-            116 => Self::Binary(reader.var_bytes()?.to_vec()),
-            _ => Self::Undefined,
-        })
-    }
+/// A value from JSON. What is none is `undefined`: that is how yjs once wrote it.
+pub(super) fn read_json(json: &str) -> Any {
+    Any::from_json(json).unwrap_or(Any::Undefined)
+}
 
-    /// Reads JSON. What is none is `undefined`: that is how yjs once wrote it.
-    pub(super) fn read_json(json: &str) -> Self {
-        serde_json::from_str(json).map_or(Self::Undefined, Self::from_json)
-    }
-
-    fn from_json(json: serde_json::Value) -> Self {
-        match json {
-            serde_json::Value::Null => Self::Null,
-            serde_json::Value::Bool(value) => Self::Bool(value),
-            serde_json::Value::Number(number) => Self::Number(number.as_f64().unwrap_or(f64::NAN)),
-            serde_json::Value::String(text) => Self::String(text),
-            serde_json::Value::Array(values) => {
-                Self::Array(values.into_iter().map(Self::from_json).collect())
+/// Appends a value as `JSON.stringify` does, with an object's keys in order. What JSON does not have: bytes are
+/// `{"base64":"..."}`, a BigInt is its digits, and NaN, the infinities and `undefined` are null, except that an
+/// object's entry that is `undefined` is left out.
+pub(super) fn push_json(value: &Any, out: &mut String) {
+    match value {
+        Any::Undefined | Any::Null => out.push_str("null"),
+        Any::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Any::Number(Number::Int(integer)) => push_display(integer, out),
+        Any::Number(Number::Float(number)) if number.is_finite() => push_number(*number, out),
+        Any::Number(Number::Float(_)) => out.push_str("null"),
+        Any::String(text) => push_quoted(text, out),
+        Any::Buffer(bytes) => {
+            out.push_str("{\"base64\":\"");
+            BASE64.encode_string(bytes, out);
+            out.push_str("\"}");
+        }
+        Any::Array(values) => {
+            out.push('[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push_json(value, out);
             }
-            serde_json::Value::Object(entries) => {
-                Self::Object(entries.into_iter().map(|(key, value)| (key, Self::from_json(value))).collect())
+            out.push(']');
+        }
+        Any::Map(_) => {
+            let mut object = Object::open(out);
+            for (key, value) in entries(value).iter().filter(|(_, value)| *value != Any::Undefined) {
+                push_json(value, object.key(key));
             }
+            object.close();
         }
     }
+}
 
-    /// Appends it as `JSON.stringify` does, with an object's keys in order. What JSON does not have: bytes are
-    /// `{"base64":"..."}`, a BigInt is its digits, and NaN, the infinities and `undefined` are null, except that
-    /// an object's entry that is `undefined` is left out.
-    pub(super) fn to_json(&self, out: &mut String) {
-        match self {
-            Self::Undefined | Self::Null => out.push_str("null"),
-            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-            Self::Number(number) if !number.is_finite() => out.push_str("null"),
-            Self::Number(number) => push_number(*number, out),
-            Self::BigInt(integer) => push_display(integer, out),
-            Self::String(text) => push_quoted(text, out),
-            Self::Binary(bytes) => {
-                out.push_str("{\"base64\":\"");
-                BASE64.encode_string(bytes, out);
-                out.push_str("\"}");
-            }
-            Self::Array(values) => {
-                out.push('[');
-                for (index, value) in values.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
+/// Appends a value as JavaScript's `String(value)` does. Yjs writes attributes in XML so.
+pub(super) fn push_text(value: &Any, out: &mut String) {
+    match value {
+        Any::Undefined => out.push_str("undefined"),
+        Any::Null => out.push_str("null"),
+        Any::Bool(value) => push_display(value, out),
+        Any::Number(Number::Int(integer)) => push_display(integer, out),
+        Any::Number(Number::Float(number)) if number.is_nan() => out.push_str("NaN"),
+        Any::Number(Number::Float(number)) if number.is_infinite() => {
+            out.push_str(if *number > 0.0 { "Infinity" } else { "-Infinity" });
+        }
+        Any::Number(Number::Float(number)) => push_number(*number, out),
+        Any::String(text) => out.push_str(text),
+        Any::Buffer(bytes) => push_list(bytes, |byte, out| push_display(byte, out), out),
+        Any::Array(values) => {
+            let nothing = |value: &Any| matches!(value, Any::Undefined | Any::Null);
+            push_list(
+                values,
+                |value, out| {
+                    if nothing(value) {
+                    } else {
+                        push_text(value, out)
                     }
-                    value.to_json(out);
-                }
-                out.push(']');
-            }
-            Self::Object(entries) => {
-                let mut object = Object::open(out);
-                for (key, value) in entries.iter().filter(|(_, value)| **value != Self::Undefined) {
-                    value.to_json(object.key(key));
-                }
-                object.close();
-            }
+                },
+                out,
+            );
         }
+        Any::Map(_) => out.push_str("[object Object]"),
     }
+}
 
-    /// Appends it as JavaScript's `String(value)` does. Yjs writes attributes in XML so.
-    pub(super) fn to_text(&self, out: &mut String) {
-        match self {
-            Self::Undefined => out.push_str("undefined"),
-            Self::Null => out.push_str("null"),
-            Self::Bool(value) => push_display(value, out),
-            Self::Number(number) if number.is_nan() => out.push_str("NaN"),
-            Self::Number(number) if number.is_infinite() => {
-                out.push_str(if *number > 0.0 { "Infinity" } else { "-Infinity" });
-            }
-            Self::Number(number) => push_number(*number, out),
-            Self::BigInt(integer) => push_display(integer, out),
-            Self::String(text) => out.push_str(text),
-            Self::Binary(bytes) => push_list(bytes, |byte, out| push_display(byte, out), out),
-            Self::Array(values) => push_list(values, Self::to_text_in_list, out),
-            Self::Object(_) => out.push_str("[object Object]"),
+/// What JavaScript enumerates in a value, in the order of the keys.
+pub(super) fn entries(value: &Any) -> Vec<(String, Any)> {
+    let numbered = |(index, value): (usize, Any)| (index.to_string(), value);
+    let entries: Vec<(String, Any)> = match value {
+        Any::Map(map) => map.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        Any::Array(values) => values.iter().cloned().enumerate().map(numbered).collect(),
+        Any::String(text) => {
+            let units = text.encode_utf16().map(|unit| Any::from(String::from_utf16_lossy(&[unit])));
+            units.enumerate().map(numbered).collect()
         }
+        Any::Null | Any::Undefined | Any::Bool(_) | Any::Number(_) | Any::Buffer(_) => Vec::new(),
+    };
+    // Through a map of a kind that is here anyway: sorting is much code, and a module of Wasm is to be small.
+    let mut order: BTreeMap<&str, u32> = BTreeMap::new();
+    for (index, (key, _)) in entries.iter().enumerate() {
+        order.insert(key, index as u32);
     }
-
-    fn to_text_in_list(&self, out: &mut String) {
-        if !matches!(self, Self::Undefined | Self::Null) {
-            self.to_text(out);
-        }
-    }
+    order.values().filter_map(|index| entries.get(*index as usize).cloned()).collect()
 }
 
 /// A JSON object while it is written.
@@ -195,7 +171,7 @@ fn push_list<T>(values: &[T], push: impl Fn(&T, &mut String), out: &mut String) 
     }
 }
 
-fn push_display(value: &impl core::fmt::Display, out: &mut String) {
+fn push_display(value: &dyn Display, out: &mut String) {
     let _ = write!(out, "{value}");
 }
 
@@ -232,26 +208,6 @@ fn push_number(number: f64, out: &mut String) {
             let _ = write!(out, "e{:+}", point - 1);
         }
     }
-}
-
-fn fixed<const N: usize>(reader: &mut Reader<'_>) -> Result<[u8; N], UpdateError> {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(reader.bytes(N)?);
-    Ok(bytes)
-}
-
-/// lib0's `readVarInt`: the first byte has 6 bits and the sign, the others 7 bits.
-fn read_integer(reader: &mut Reader<'_>) -> Result<f64, UpdateError> {
-    let mut byte = reader.byte()?;
-    let negative = byte & 0x40 != 0;
-    let mut value = f64::from(byte & 0x3f);
-    let mut scale = 64.0;
-    while byte >= 0x80 {
-        byte = reader.byte()?;
-        value += f64::from(byte & 0x7f) * scale;
-        scale *= 128.0;
-    }
-    Ok(if negative { -value } else { value })
 }
 
 #[cfg(test)]
@@ -299,15 +255,20 @@ mod tests {
 
     #[test]
     fn what_json_does_not_have_becomes_something_valid() {
-        let value = Value::Array(vec![
-            Value::Undefined,
-            Value::Number(f64::NAN),
-            Value::BigInt(i64::MAX),
-            Value::Binary(vec![1, 2, 3]),
-            Value::Object([("a".to_owned(), Value::Undefined), ("b".to_owned(), Value::Null)].into()),
-        ]);
+        let object =
+            [("b".to_owned(), Any::Null), ("a".to_owned(), Any::Undefined), ("Z".to_owned(), Any::from(1))];
+        let value = Any::Array(
+            [
+                Any::Undefined,
+                Any::from(f64::NAN),
+                Any::Number(Number::Int(i64::MAX)),
+                Any::from(vec![1_u8, 2, 3]),
+                Any::Map(std::sync::Arc::new(object.into_iter().collect())),
+            ]
+            .into(),
+        );
         let mut out = String::new();
-        value.to_json(&mut out);
-        assert_eq!(out, r#"[null,null,9223372036854775807,{"base64":"AQID"},{"b":null}]"#);
+        push_json(&value, &mut out);
+        assert_eq!(out, r#"[null,null,9223372036854775807,{"base64":"AQID"},{"Z":1,"b":null}]"#);
     }
 }

@@ -2,16 +2,17 @@
 //!
 //! They are made for reading and not escaped, as in yjs.
 
-use super::content::{Content, Half, Type};
-use super::items::{Items, ListAt, Piece};
-use super::json::Shown;
-use super::value::Value;
-use core::cmp::Ordering;
-use std::collections::BTreeMap;
+use super::content::{Content, Type};
+use super::items::{Items, ListAt};
+use super::json::{Shown, VIEW};
+use super::value::{entries, push_text, read_json};
+use yrs::Any;
 
 /// The text of a type, without formats and embeds.
 pub(super) fn text(items: &Items<'_>, list: ListAt) -> String {
-    items.sequence(list).filter_map(plain).collect()
+    let mut out = String::new();
+    push_plain(items, list, &mut out);
+    out
 }
 
 /// All children, one behind the other.
@@ -35,6 +36,12 @@ pub(super) fn formatted(items: &Items<'_>, list: ListAt) -> String {
     out
 }
 
+fn push_plain(items: &Items<'_>, list: ListAt, out: &mut String) {
+    for piece in items.sequence(list) {
+        out.push_str(Items::text_of(piece, VIEW).unwrap_or_default());
+    }
+}
+
 fn push_children(items: &Items<'_>, list: ListAt, out: &mut String) {
     for piece in items.sequence(list) {
         items.each_value(piece, &mut |child| push_shown(items, &child, out));
@@ -42,25 +49,24 @@ fn push_children(items: &Items<'_>, list: ListAt, out: &mut String) {
 }
 
 fn push_element(items: &Items<'_>, list: ListAt, name: &str, out: &mut String) {
-    let name = name.to_lowercase();
-    out.extend(["<", &name]);
-    let mut attributes: Vec<_> = items.entries(list).collect();
-    attributes.sort_by(|a, b| by_utf16(a.0, b.0));
-    for (key, piece) in attributes {
-        let mut last = Shown::Value(Value::Undefined);
+    let name = name.to_ascii_lowercase();
+    push_all(&["<", &name], out);
+    for (key, piece) in items.entries(list) {
+        let mut last = Shown::Value(Any::Undefined);
         items.each_value(piece, &mut |value| last = value);
-        out.extend([" ", key, "=\""]);
+        push_all(&[" ", key, "=\""], out);
         push_shown(items, &last, out);
         out.push('"');
     }
     out.push('>');
     push_children(items, list, out);
-    out.extend(["</", &name, ">"]);
+    push_all(&["</", &name, ">"], out);
 }
 
 fn push_formatted(items: &Items<'_>, list: ListAt, out: &mut String) {
-    let mut formats: BTreeMap<&str, Value> = BTreeMap::new();
-    // Whether the tags of a stretch of text are open.
+    // In the order of their keys.
+    let mut formats: Vec<(&str, Any)> = Vec::new();
+    // Whether the tags around a stretch of text are open.
     let mut open = false;
     for piece in items.sequence(list) {
         match piece.content {
@@ -68,7 +74,7 @@ fn push_formatted(items: &Items<'_>, list: ListAt, out: &mut String) {
                 if !core::mem::replace(&mut open, true) {
                     push_opening(&formats, out);
                 }
-                out.extend(plain(piece));
+                out.push_str(Items::text_of(piece, VIEW).unwrap_or_default());
             }
             Some(Content::Embed(_) | Content::Type(_)) => {
                 if core::mem::take(&mut open) {
@@ -82,9 +88,10 @@ fn push_formatted(items: &Items<'_>, list: ListAt, out: &mut String) {
                 if core::mem::take(&mut open) {
                     push_closing(&formats, out);
                 }
-                match Value::read_json(json) {
-                    Value::Null => drop(formats.remove(key)),
-                    value => drop(formats.insert(key, value)),
+                formats.retain(|(other, _)| *other != key);
+                let value = read_json(json);
+                if value != Any::Null {
+                    formats.insert(formats.partition_point(|(other, _)| *other < key), (key, value));
                 }
             }
             Some(Content::Values(..) | Content::Binary(_) | Content::Document(..) | Content::Gone) | None => {
@@ -96,61 +103,33 @@ fn push_formatted(items: &Items<'_>, list: ListAt, out: &mut String) {
     }
 }
 
-fn push_opening(formats: &BTreeMap<&str, Value>, out: &mut String) {
-    for (name, value) in sorted(formats) {
-        out.extend(["<", name]);
-        match value {
-            Value::Object(attributes) => {
-                let mut attributes: Vec<_> = attributes.iter().collect();
-                attributes.sort_by(|a, b| by_utf16(a.0, b.0));
-                attributes.into_iter().for_each(|(key, value)| push_attribute(key, value, out));
-            }
-            // JavaScript enumerates these too.
-            Value::Array(values) => {
-                let mut values: Vec<_> =
-                    values.iter().enumerate().map(|(key, value)| (key.to_string(), value)).collect();
-                values.sort_by(|a, b| a.0.cmp(&b.0));
-                values.into_iter().for_each(|(key, value)| push_attribute(&key, value, out));
-            }
-            Value::String(text) => {
-                let units = text.encode_utf16().map(|unit| String::from_utf16_lossy(&[unit]));
-                let mut units: Vec<_> =
-                    units.enumerate().map(|(key, unit)| (key.to_string(), unit)).collect();
-                units.sort();
-                units.into_iter().for_each(|(key, unit)| push_attribute(&key, &Value::String(unit), out));
-            }
-            Value::Undefined
-            | Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::BigInt(_)
-            | Value::Binary(_) => {}
+fn push_opening(formats: &[(&str, Any)], out: &mut String) {
+    for (name, value) in formats {
+        push_all(&["<", name], out);
+        for (key, value) in entries(value) {
+            push_all(&[" ", &key, "=\""], out);
+            push_text(&value, out);
+            out.push('"');
         }
         out.push('>');
     }
 }
 
-fn push_closing(formats: &BTreeMap<&str, Value>, out: &mut String) {
-    sorted(formats).into_iter().rev().for_each(|(name, _)| out.extend(["</", name, ">"]));
+fn push_closing(formats: &[(&str, Any)], out: &mut String) {
+    for (name, _) in formats.iter().rev() {
+        push_all(&["</", name, ">"], out);
+    }
 }
 
-fn push_attribute(key: &str, value: &Value, out: &mut String) {
-    out.extend([" ", key, "=\""]);
-    value.to_text(out);
-    out.push('"');
-}
-
-fn sorted<'f, 'a>(formats: &'f BTreeMap<&'a str, Value>) -> Vec<(&'a str, &'f Value)> {
-    let mut sorted: Vec<_> = formats.iter().map(|(name, value)| (*name, value)).collect();
-    sorted.sort_by(|a, b| by_utf16(a.0, b.0));
-    sorted
+fn push_all(parts: &[&str], out: &mut String) {
+    parts.iter().for_each(|part| out.push_str(part));
 }
 
 /// What JavaScript's `String()` makes of a child.
 fn push_shown(items: &Items<'_>, shown: &Shown<'_>, out: &mut String) {
     match shown {
-        Shown::Value(value) => value.to_text(out),
-        Shown::Type(Type::Text, list) => out.extend(items.sequence(*list).filter_map(plain)),
+        Shown::Value(value) => push_text(value, out),
+        Shown::Type(Type::Text, list) => push_plain(items, *list, out),
         Shown::Type(Type::Element(name), list) => push_element(items, *list, name, out),
         Shown::Type(Type::Fragment, list) => push_children(items, *list, out),
         Shown::Type(Type::XmlText, list) => push_formatted(items, *list, out),
@@ -158,26 +137,4 @@ fn push_shown(items: &Items<'_>, shown: &Shown<'_>, out: &mut String) {
             out.push_str("[object Object]");
         }
     }
-}
-
-fn plain<'a>(piece: &Piece<'a>) -> Option<&'a str> {
-    match piece.content {
-        Some(Content::Text(_)) if piece.half != Half::No => Some("\u{fffd}"),
-        Some(Content::Text(text)) => Some(text),
-        Some(
-            Content::Values(..)
-            | Content::Binary(_)
-            | Content::Embed(_)
-            | Content::Format(..)
-            | Content::Type(_)
-            | Content::Document(..)
-            | Content::Gone,
-        )
-        | None => None,
-    }
-}
-
-/// The order in which JavaScript sorts strings.
-fn by_utf16(a: &str, b: &str) -> Ordering {
-    a.encode_utf16().cmp(b.encode_utf16())
 }

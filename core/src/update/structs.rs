@@ -9,6 +9,9 @@ pub(crate) const MAX_DEPTH: u32 = 128;
 /// The tag of an object among lib0's `any` values.
 const OBJECT: u8 = 118;
 
+/// The content that is a shared type, as yjs numbers contents.
+const TYPE: u8 = 7;
+
 /// yjs and yrs count clocks in 32 bits, yrs with a sign in places.
 pub(super) const MAX_CLOCK: u64 = i32::MAX as u64;
 
@@ -26,6 +29,13 @@ pub(crate) enum Part<'a> {
     Struct(Struct<'a>),
     /// This many clocks from here on are deleted.
     Deletion(Id, u64),
+}
+
+impl Part<'_> {
+    /// Whether it is an item that holds a shared type.
+    pub(crate) fn is_type(&self) -> bool {
+        matches!(self, Self::Struct(Struct { body: Body::Item(Item { kind: TYPE, .. }), .. }))
+    }
 }
 
 /// One struct.
@@ -154,7 +164,7 @@ fn read_content(reader: &mut Reader<'_>, kind: u8) -> Result<u64, UpdateError> {
             reader.var_str()?;
             json(reader).map(|()| 1)
         }
-        7 => read_type(reader).map(|()| 1),
+        TYPE => read_type(reader).map(|()| 1),
         8 => {
             let values = count(reader, 1)?;
             for _ in 0..values {
