@@ -8,6 +8,7 @@ use crate::presence::{Presence, PresenceError};
 use crate::request::{PresenceOffset, PresenceOp};
 use crate::wire;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A presence stream beside the default one.
 #[derive(Debug, Default)]
@@ -36,20 +37,19 @@ impl Room {
                 crate::http::percent_encode(stream, &mut location);
                 self.make_stream(now, stream).map(|()| Reply::empty(201).with("location", location))
             }
+            PresenceOp::Delete if is_default => {
+                // It is there for as long as the document; only who is in it goes, sockets aside.
+                let removals = self.presence.clear_requests(now, &self.config.limits);
+                self.tell_presence(removals, effects);
+                return effects.reply(conn, Reply::empty(204));
+            }
             PresenceOp::Delete if known => {
                 self.readers.end(&ApiError::no_stream(), effects, |reader| {
-                    reader.updates.is_none()
-                        && reader.presence.as_ref().is_some_and(|(name, _)| name == stream)
+                    reader.presence.as_ref().is_some_and(|(name, _)| name == stream)
                 });
-                if is_default {
-                    let removals = self.presence.clear_requests(now, &self.config.limits);
-                    self.tell_presence(removals, effects);
-                } else {
-                    self.count_versions();
-                    self.streams.remove(stream);
-                }
-                effects.reply(conn, Reply::empty(204));
-                return;
+                self.count_versions();
+                self.streams.remove(stream);
+                return effects.reply(conn, Reply::empty(204));
             }
             PresenceOp::Delete => Err(ApiError::no_stream()),
             PresenceOp::Append(updates) => {
@@ -73,24 +73,23 @@ impl Room {
         updates: &[Bytes],
         effects: &mut Effects,
     ) -> Result<Reply, ApiError> {
-        let limits = &self.config.limits;
+        let limits = Arc::clone(&self.config.limits);
         for update in updates {
             let presence = match self.streams.get_mut(stream) {
                 _ if is_default => &mut self.presence,
                 Some(stream) => &mut stream.presence,
                 None => return Err(ApiError::no_stream()),
             };
-            let applied = presence.apply(now, None, false, update, limits).map_err(|error| match error {
+            let applied = presence.apply(now, None, false, update, &limits).map_err(|error| match error {
                 PresenceError::TooBig => ApiError::too_large(format!("awareness: {error}")),
                 PresenceError::Wire(_) | PresenceError::Json => {
                     ApiError::invalid(format!("awareness: {error}"))
                 }
             })?;
-            if let Some(relay) = applied.relay {
-                self.readers.stale = true;
-                if is_default && !self.sessions.is_empty() {
-                    effects.send(To::Sockets { except: None }, wire::awareness(&relay));
-                }
+            if is_default {
+                self.tell_presence(applied.relay, effects);
+            } else {
+                self.readers.stale |= applied.relay.is_some();
             }
         }
         Ok(Reply::empty(204))
