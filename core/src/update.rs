@@ -258,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn an_xml_hook_is_refused() {
+        // A hook without a name: yrs would take the empty name for the number of deletions.
+        let hook = [1, 1, 5, 0, 7, 1, 1, b'x', 5, 0, 0];
+        assert_eq!(inspect(&hook), Err(UpdateError::UnknownKind(5)));
+        let text = [1, 1, 5, 0, 7, 1, 1, b'x', 6, 0];
+        assert!(inspect(&text).is_ok());
+    }
+
+    #[test]
     fn json_is_bounded_in_depth_and_brackets_in_strings_do_not_count() {
         assert!(is_json(&format!("{}{}", "[".repeat(128), "]".repeat(128))));
         assert!(!is_json(&format!("{}{}", "[".repeat(129), "]".repeat(129))));

@@ -107,7 +107,7 @@ function * arrays () {
 function * xml () {
   yield made('xml', doc => {
     const fragment = doc.getXmlFragment('xml')
-    fragment.push([new Y.XmlElement('Paragraph'), new Y.XmlText('<not escaped> & "so"'), new Y.XmlHook('hook')])
+    fragment.push([new Y.XmlElement('Paragraph'), new Y.XmlText('<not escaped> & "so"')])
     fragment.get(0).push([new Y.XmlText('inner'), new Y.XmlElement('br')])
     fragment.get(0).setAttribute('z', 'last')
     fragment.get(0).setAttribute('a', 'first')

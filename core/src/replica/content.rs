@@ -38,7 +38,6 @@ pub(super) enum Type<'a> {
     Text,
     Element(&'a str),
     Fragment,
-    Hook(&'a str),
     XmlText,
 }
 
@@ -76,7 +75,6 @@ impl<'a> Content<'a> {
                 2 => Type::Text,
                 3 => Type::Element(reader.var_str()?),
                 4 => Type::Fragment,
-                5 => Type::Hook(reader.var_str()?),
                 _ => Type::XmlText,
             }),
             9 => Self::Document(reader.var_str()?, reader.bytes(reader.remaining())?),
@@ -149,7 +147,6 @@ impl Type<'_> {
             Self::Text => (2, None),
             Self::Element(name) => (3, Some(name)),
             Self::Fragment => (4, None),
-            Self::Hook(name) => (5, Some(name)),
             Self::XmlText => (6, None),
         };
         put_var_uint(out, number);

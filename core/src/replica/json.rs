@@ -18,7 +18,7 @@ pub(super) const VIEW: Views = only(0);
 /// | what can be seen | shown as |
 /// |---|---|
 /// | text, formats, embeds, perhaps types among them | a `Y.Text`: a string |
-/// | XML elements, XML texts, fragments, hooks | a `Y.XmlFragment`: a string of XML |
+/// | XML elements, XML texts, fragments | a `Y.XmlFragment`: a string of XML |
 /// | both of these | a `Y.XmlText`: a string of XML |
 /// | any other sequence | a `Y.Array` |
 /// | entries | a `Y.Map` |
@@ -78,9 +78,7 @@ impl<'a> Items<'a> {
             match piece.content {
                 Some(Content::Text(_) | Content::Embed(_) | Content::Format(..)) => text = true,
                 Some(Content::Type(Type::Array | Type::Map | Type::Text)) => types = true,
-                Some(Content::Type(Type::Element(_) | Type::Fragment | Type::Hook(_) | Type::XmlText)) => {
-                    xml = true
-                }
+                Some(Content::Type(Type::Element(_) | Type::Fragment | Type::XmlText)) => xml = true,
                 Some(Content::Values(..) | Content::Binary(_) | Content::Document(..)) => values = true,
                 Some(Content::Gone) | None => {}
             }
@@ -143,7 +141,7 @@ impl<'a> Items<'a> {
         match value {
             Shown::Value(value) => value::push_json(&value, out),
             Shown::Type(Type::Array, list) => self.array(list, out),
-            Shown::Type(Type::Map | Type::Hook(_), list) => self.map(list, false, out),
+            Shown::Type(Type::Map, list) => self.map(list, false, out),
             Shown::Type(Type::Text, list) => push_quoted(&xml::text(self, list), out),
             Shown::Type(Type::Element(name), list) => push_quoted(&xml::element(self, list, name), out),
             Shown::Type(Type::Fragment, list) => push_quoted(&xml::fragment(self, list), out),

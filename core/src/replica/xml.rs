@@ -133,7 +133,7 @@ fn push_shown(items: &Items<'_>, shown: &Shown<'_>, out: &mut String) {
         Shown::Type(Type::Element(name), list) => push_element(items, *list, name, out),
         Shown::Type(Type::Fragment, list) => push_children(items, *list, out),
         Shown::Type(Type::XmlText, list) => push_formatted(items, *list, out),
-        Shown::Type(Type::Array | Type::Map | Type::Hook(_), _) | Shown::Document(_) => {
+        Shown::Type(Type::Array | Type::Map, _) | Shown::Document(_) => {
             out.push_str("[object Object]");
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "YONDER_AUTH_KEY", value_name = "KEY", value_delimiter = '\n', hide_env_values = true)]
     pub(crate) auth_key: Vec<String>,
 
-    /// Where clients reach the server, such as https://sync.example: what y-sweet's API tells them. Without it, the
+    /// Where clients reach the server, scheme and host: what y-sweet's API tells them. Without it, the
     /// address that each request was sent to.
     #[arg(long, env = "YONDER_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub(crate) public_url: Option<String>,
