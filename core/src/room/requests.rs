@@ -7,8 +7,9 @@ use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
 use crate::log::{Life, LogError, LogOp, LogReply, Offset, Tail, Version};
-use crate::replica;
+use crate::replica::{self, RevertError};
 use crate::request::{DocRequest, Live, PresenceOffset, PresenceSince, Read, Since, VersionOp};
+use crate::update::UpdateError;
 use crate::wire;
 use bytes::Bytes;
 
@@ -389,9 +390,12 @@ impl Room {
                 return;
             }
             View::Restore { version, client } => {
-                let reverted = self
-                    .fits(state.len().max(version.len()))
-                    .and_then(|()| replica::revert(&state, &version, client.into()).map_err(unreadable));
+                let reverted = self.fits(state.len().max(version.len())).and_then(|()| {
+                    replica::revert(&state, &version, client.into()).map_err(|error| match error {
+                        RevertError::Update(error) => unshown(error),
+                        RevertError::NotEarlier | RevertError::Different => unreadable(error),
+                    })
+                });
                 match reverted {
                     Ok(Some(update)) => return self.post(conn, &[update], Reply::json(200, "{}"), effects),
                     Ok(None) => Ok(self.at_end(Reply::json(200, "{}"))),
@@ -404,7 +408,7 @@ impl Room {
 
     fn json(&self, state: &[u8]) -> Result<Reply, ApiError> {
         self.fits(state.len())?;
-        replica::to_json(state).map(|json| Reply::json(200, json)).map_err(unreadable)
+        replica::to_json(state).map(|json| Reply::json(200, json)).map_err(unshown)
     }
 
     fn fits(&self, bytes: usize) -> Result<(), ApiError> {
@@ -413,6 +417,11 @@ impl Room {
         }
         Ok(())
     }
+}
+
+/// What a client has built so that it cannot be shown is no fault of the server's.
+fn unshown(error: UpdateError) -> ApiError {
+    if error == UpdateError::Unshowable { ApiError::too_large(error.to_string()) } else { unreadable(error) }
 }
 
 fn unreadable(error: impl core::fmt::Display) -> ApiError {
