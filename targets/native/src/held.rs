@@ -49,7 +49,7 @@ pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Res
         match answered.await {
             Ok(Answer::Reply(reply)) => {
                 seat.has_left();
-                log_fault(&doc, &reply);
+                server::log_refusal(&doc, &reply);
                 return server::reply(reply);
             }
             Ok(Answer::Stream(reply, rest)) => {
@@ -65,14 +65,6 @@ pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Res
                 return server::reply(ApiError::internal("the document's room has failed; try again").into());
             }
         }
-    }
-}
-
-/// What is wrong with the server is an error; what is wrong with a request is worth a line.
-fn log_fault(doc: &DocName, reply: &Reply) {
-    if reply.status >= 400 && reply.status != 404 {
-        let why = String::from_utf8_lossy(&reply.body);
-        tracing::info!(%doc, status = reply.status, %why, "refused");
     }
 }
 

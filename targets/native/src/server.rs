@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::fmt::Display;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -162,8 +163,13 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         return ([(header::CONTENT_TYPE, kind)], app.metrics.encode()).into_response();
     }
+    // Without the query, in which there may be a token.
+    let path = path.to_owned();
     let (asking, space) = match routed(app, &request) {
-        Route::Reply(ready) => return reply(ready),
+        Route::Reply(ready) => {
+            log_refusal(&path, &ready);
+            return reply(ready);
+        }
         Route::Socket(socket) => return socket_of(app, request, socket),
         Route::Catalog { op, then } => return catalog(app, op, then).await,
         Route::Document(asking) => (Ok(asking), None),
@@ -174,7 +180,19 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
     };
     match asking {
         Ok(asking) => held::ask(app, asking, space).await,
-        Err(error) => reply(error.into()),
+        Err(error) => {
+            let refusal = error.into();
+            log_refusal(&path, &refusal);
+            reply(refusal)
+        }
+    }
+}
+
+/// Whoever runs the server sees once why a request was refused. That something is not there is no refusal.
+pub(crate) fn log_refusal(what: impl Display, reply: &Reply) {
+    if reply.status >= 400 && reply.status != 404 {
+        let why = String::from_utf8_lossy(&reply.body);
+        tracing::info!(%what, status = reply.status, %why, "refused");
     }
 }
 
