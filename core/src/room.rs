@@ -218,7 +218,8 @@ impl Room {
         !self.streams.is_empty()
     }
 
-    /// How many connections are open, and how many requests are not answered.
+    /// How many connections there are, requests that are not answered, and things that are owed to either: 0 if nobody
+    /// is here.
     pub fn connections(&self) -> usize {
         self.sessions.len() + self.readers.len() + self.asking.len() + self.asked.len() + self.waiting.len()
     }

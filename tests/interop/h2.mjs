@@ -1,7 +1,7 @@
 // HTTP/2: many requests on one connection. What is held here has the shape of request.mjs's `Held`.
 import { connect } from 'node:http2'
 import { atEnd } from './ending.mjs'
-import { Events } from './request.mjs'
+import { answerOf, Events } from './request.mjs'
 import { within } from './waiting.mjs'
 
 /** Opens a connection to `url`: with TLS, or without by prior knowledge. Closed at the end of test `t`. */
@@ -76,15 +76,7 @@ class HeldStream {
   }
 
   get answer () {
-    const { status, headers } = this
-    const bytes = new Uint8Array(Buffer.concat(this.chunks))
-    return {
-      status,
-      headers,
-      bytes,
-      get text () { return Buffer.from(bytes).toString() },
-      get json () { return JSON.parse(this.text) }
-    }
+    return answerOf(this)
   }
 
   /** RST_STREAM: the connection goes on. */

@@ -38,6 +38,18 @@ export async function listen (t, host, path, options) {
   return new Events(held)
 }
 
+/** What has come in answer to a request so far. */
+export function answerOf ({ status, headers, chunks }) {
+  const bytes = new Uint8Array(Buffer.concat(chunks))
+  return {
+    status,
+    headers,
+    bytes,
+    get text () { return Buffer.from(bytes).toString() },
+    get json () { return JSON.parse(this.text) }
+  }
+}
+
 export class Held {
   constructor (host, method, path, { query, headers = {}, token, body, agent = false } = {}) {
     const { hostname, port } = new URL(host.url)
@@ -72,15 +84,7 @@ export class Held {
   #open
 
   get answer () {
-    const { status, headers } = this
-    const bytes = new Uint8Array(Buffer.concat(this.chunks))
-    return {
-      status,
-      headers,
-      bytes,
-      get text () { return Buffer.from(bytes).toString() },
-      get json () { return JSON.parse(this.text) }
-    }
+    return answerOf(this)
   }
 
   abort () {

@@ -35,7 +35,7 @@ pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Res
     let Asking { mut doc, mut request, expires } = asking;
     // Held requests and sockets share the places that the server has.
     let Ok(place) = Arc::clone(&app.sockets).try_acquire_owned() else {
-        return server::reply(ApiError::overloaded("the server has too many connections").into());
+        return server::reply_to(&doc, ApiError::overloaded("the server has too many connections").into());
     };
     app.metrics.requests.inc();
     let held = Held::new(&app.metrics);
@@ -44,13 +44,12 @@ pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Res
         let (answer, answered) = oneshot::channel();
         let mut seat = match app.rooms.ask(&doc, conn, request, expires, answer, space.take()).await {
             Ok(seat) => seat,
-            Err(error) => return server::reply(error.into()),
+            Err(error) => return server::reply_to(&doc, error.into()),
         };
         match answered.await {
             Ok(Answer::Reply(reply)) => {
                 seat.has_left();
-                server::log_refusal(&doc, &reply);
-                return server::reply(reply);
+                return server::reply_to(&doc, reply);
             }
             Ok(Answer::Stream(reply, rest)) => {
                 let first = Some(reply.body.clone());
@@ -62,7 +61,8 @@ pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Res
                 (doc, request) = (other, *asked);
             }
             Err(_) => {
-                return server::reply(ApiError::internal("the document's room has failed; try again").into());
+                let error = ApiError::internal("the document's room has failed; try again");
+                return server::reply_to(&doc, error.into());
             }
         }
     }

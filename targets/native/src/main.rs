@@ -8,6 +8,7 @@
 
 mod body;
 mod held;
+mod host;
 mod metrics;
 mod outbound;
 mod page;

@@ -2,9 +2,10 @@
 
 use crate::body::Space;
 use crate::held::Answer;
+use crate::host::{Event, NativeHost, Request};
 use crate::metrics::Metrics;
-use crate::outbound::{Outbound, queue};
-use crate::store::{self, Store};
+use crate::outbound::Outbound;
+use crate::store::Store;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use std::collections::HashMap;
@@ -12,15 +13,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use yonder_core::auth::Grant;
-use yonder_core::http::{ApiError, Reply};
+use yonder_core::http::ApiError;
 use yonder_core::limits::Limits;
-use yonder_core::log::{LogError, LogOp, LogReply};
 use yonder_core::request::DocRequest;
-use yonder_core::{Close, ConnId, DocName, Effects, Host, Input, Millis, OpId, Room, RoomConfig, To, drive};
+use yonder_core::{Close, ConnId, DocName, Effects, Host as _, Input, Millis, Room, RoomConfig};
 
 /// What waits for a room's task. A connection whose frame finds it full waits, and so does its client.
 const INBOX: usize = 1024;
@@ -61,35 +61,6 @@ struct Entry {
     seats: Arc<AtomicUsize>,
     space: Arc<Semaphore>,
 }
-
-enum Event {
-    /// Boxed: it is rare, and the queue is as wide as its largest event.
-    Open(Box<(ConnId, Grant, Outbound)>),
-    Frame {
-        conn: ConnId,
-        bytes: Bytes,
-        /// What a large frame takes of [`QUEUED_KIB`].
-        space: Option<OwnedSemaphorePermit>,
-    },
-    Request(Box<Request>),
-    Closed {
-        conn: ConnId,
-    },
-}
-
-/// An HTTP request, and where its answer goes.
-struct Request {
-    conn: ConnId,
-    request: DocRequest,
-    expires: Option<Millis>,
-    answer: oneshot::Sender<Answer>,
-    /// What its body takes until the room has it.
-    space: Space,
-}
-
-/// An answer of the store. They have a queue of their own, so that the store's threads never wait for a room;
-/// a room has no more than three requests out at a time.
-type Stored = Box<(OpId, Result<LogReply, LogError>)>;
 
 /// A connection's place in a room, until it leaves.
 pub(crate) struct Seat {
@@ -253,18 +224,9 @@ async fn guard(shared: Arc<Shared>, doc: DocName, number: u64, task: impl Future
 
 async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::Receiver<Event>) {
     let (replies, mut stored) = mpsc::unbounded_channel();
-    let mut host = NativeHost {
-        conns: HashMap::new(),
-        requests: HashMap::new(),
-        streams: HashMap::new(),
-        queue_bytes: shared.queue_bytes,
-        slow: Vec::new(),
-        name: store::name(&doc),
-        doc,
-        replies,
-        store: shared.store.clone(),
-        metrics: Arc::clone(&shared.metrics),
-    };
+    let queue_bytes = shared.queue_bytes;
+    let mut host =
+        NativeHost::new(doc, shared.store.clone(), queue_bytes, Arc::clone(&shared.metrics), replies);
     let mut room = Room::new(RoomConfig { limits: Arc::clone(&shared.limits), parks: false });
     let mut effects = Effects::new();
     let mut turn = Vec::new();
@@ -286,7 +248,7 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
             () = shared.closing.cancelled(), if !closing => {}
             () = timer => {}
             () = leave(&shared, room.remembers()), if empty && !closing => {
-                if room.is_idle() && retire(&shared, &host.doc, &entry.seats) {
+                if room.is_idle() && retire(&shared, host.doc(), &entry.seats) {
                     return;
                 }
             }
@@ -298,7 +260,7 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
         }
         if closing {
             // Those included that had a seat already, and came in only now.
-            for conn in host.conns.keys().copied().collect::<Vec<_>>() {
+            for conn in host.sockets() {
                 host.close(conn, Close::new(Close::GOING_AWAY, "the server is stopping"));
                 host.give(&mut room, &mut effects, Input::Closed { conn });
             }
@@ -354,7 +316,7 @@ pub(crate) fn wall_clock() -> Millis {
 
 /// The time that rooms are told: the wall clock's at the start, and steady from there on. A wall clock that is
 /// set back must not put off what is due.
-fn now() -> Millis {
+pub(crate) fn now() -> Millis {
     static START: LazyLock<(Instant, Millis)> = LazyLock::new(|| (Instant::now(), wall_clock()));
     let (began, at) = *START;
     at.after(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
@@ -363,153 +325,4 @@ fn now() -> Millis {
 /// An instant of the wall clock by the rooms' clock.
 fn steady(at: Millis) -> Millis {
     now().after(at.since(wall_clock()))
-}
-
-/// What a room's task does for its room.
-struct NativeHost {
-    doc: DocName,
-    name: Arc<str>,
-    /// Sockets.
-    conns: HashMap<ConnId, Outbound>,
-    /// HTTP requests that are not answered, and whether they only read.
-    requests: HashMap<ConnId, (oneshot::Sender<Answer>, bool)>,
-    /// Event streams.
-    streams: HashMap<ConnId, Outbound>,
-    queue_bytes: usize,
-    /// Connections whose queue is full.
-    slow: Vec<ConnId>,
-    replies: mpsc::UnboundedSender<Stored>,
-    store: Store,
-    metrics: Arc<Metrics>,
-}
-
-impl NativeHost {
-    fn take(&mut self, room: &mut Room, effects: &mut Effects, event: Event) {
-        let input = match event {
-            Event::Open(open) => {
-                let (conn, grant, outbound) = *open;
-                self.conns.insert(conn, outbound);
-                Input::Open { conn, grant }
-            }
-            Event::Frame { conn, bytes, space } => {
-                // It waits no longer.
-                drop(space);
-                self.metrics.frames_in.inc();
-                Input::Frame { conn, bytes }
-            }
-            Event::Request(asked) => {
-                let Request { conn, request, expires, answer, space } = *asked;
-                drop(space);
-                self.requests.insert(conn, (answer, matches!(request, DocRequest::Read(_))));
-                Input::Request { conn, request, expires }
-            }
-            Event::Closed { conn } => {
-                self.conns.remove(&conn);
-                self.requests.remove(&conn);
-                self.streams.remove(&conn);
-                Input::Closed { conn }
-            }
-        };
-        self.give(room, effects, input);
-    }
-
-    fn give(&mut self, room: &mut Room, effects: &mut Effects, input: Input<'_>) {
-        drive(self, room, effects, input);
-        // Closing one tells the others, and may find the next.
-        while let Some(conn) = self.slow.pop() {
-            self.close(conn, Close::new(Close::TRY_AGAIN, "this connection reads too slowly"));
-            drive(self, room, effects, Input::Closed { conn });
-        }
-    }
-}
-
-impl NativeHost {
-    /// Requests that wait for something to happen, and event streams.
-    fn readers(&self) -> Vec<ConnId> {
-        let reads = self.requests.iter().filter(|(_, (_, reads))| *reads).map(|(conn, _)| *conn);
-        reads.chain(self.streams.keys().copied()).collect()
-    }
-
-    fn answer(&mut self, conn: ConnId, answer: Answer) {
-        // A client that left wants no answer.
-        if let Some((sender, _)) = self.requests.remove(&conn) {
-            let _ = sender.send(answer);
-        }
-    }
-}
-
-impl Host for NativeHost {
-    fn now(&self) -> Millis {
-        now()
-    }
-
-    fn store(&mut self, op: OpId, request: LogOp) {
-        let (replies, metrics) = (self.replies.clone(), Arc::clone(&self.metrics));
-        let appends = matches!(request, LogOp::Append { .. });
-        let asked = Instant::now();
-        let answer = move |reply: Result<LogReply, LogError>| {
-            if reply.as_ref().is_err_and(|error| *error != LogError::Deleted) {
-                metrics.store_errors.inc();
-            } else if appends {
-                metrics.appends.inc();
-                metrics.append_seconds.inc_by(asked.elapsed().as_secs_f64());
-            }
-            // A room that is gone wants no answer.
-            let _ = replies.send(Box::new((op, reply)));
-        };
-        self.store.submit(&self.name, request, Box::new(answer));
-    }
-
-    fn send(&mut self, to: To, frame: Bytes) {
-        match to {
-            To::Conn(conn) => {
-                if let Some(outbound) = self.conns.get(&conn).or_else(|| self.streams.get(&conn)) {
-                    self.metrics.frames_out.inc();
-                    if !outbound.push(frame) {
-                        self.slow.push(conn);
-                    }
-                }
-            }
-            To::Sockets { except } => {
-                for (conn, outbound) in self.conns.iter().filter(|(conn, _)| Some(**conn) != except) {
-                    self.metrics.frames_out.inc();
-                    if !outbound.push(frame.clone()) {
-                        self.slow.push(*conn);
-                    }
-                }
-            }
-        }
-    }
-
-    fn park(&mut self, _: ConnId, _: Bytes) {}
-
-    fn reply(&mut self, conn: ConnId, reply: Reply) {
-        if reply.streams && self.requests.contains_key(&conn) {
-            let (outbound, rest, _) = queue(self.queue_bytes);
-            self.streams.insert(conn, outbound);
-            self.answer(conn, Answer::Stream(reply, rest));
-        } else {
-            self.answer(conn, Answer::Reply(reply));
-        }
-    }
-
-    fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest) {
-        self.answer(conn, Answer::Forward(doc, Box::new(request)));
-    }
-
-    fn close(&mut self, conn: ConnId, reason: Close) {
-        // A stream that has had its time is the rule, and its end is its body's.
-        if let Some(outbound) = self.streams.remove(&conn) {
-            if reason.code != Close::NORMAL {
-                self.metrics.closed(reason.code);
-                tracing::info!(doc = %self.doc, conn = conn.0, code = reason.code, reason = reason.reason, "ended");
-            }
-            drop(outbound);
-        }
-        if let Some(outbound) = self.conns.remove(&conn) {
-            self.metrics.closed(reason.code);
-            tracing::info!(doc = %self.doc, conn = conn.0, code = reason.code, reason = reason.reason, "closed");
-            outbound.close(reason);
-        }
-    }
 }

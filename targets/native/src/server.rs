@@ -166,12 +166,9 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
     // Without the query, in which there may be a token.
     let path = path.to_owned();
     let (asking, space) = match routed(app, &request) {
-        Route::Reply(ready) => {
-            log_refusal(&path, &ready);
-            return reply(ready);
-        }
+        Route::Reply(ready) => return reply_to(path, ready),
         Route::Socket(socket) => return socket_of(app, request, socket),
-        Route::Catalog { op, then } => return catalog(app, op, then).await,
+        Route::Catalog { op, then } => return reply_to(path, catalog(app, op, then).await),
         Route::Document(asking) => (Ok(asking), None),
         Route::Body { limit, then } => match body::read(request.into_body(), limit, &app.bodies).await {
             Ok((body, space)) => (then(body), space),
@@ -180,30 +177,28 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
     };
     match asking {
         Ok(asking) => held::ask(app, asking, space).await,
-        Err(error) => {
-            let refusal = error.into();
-            log_refusal(&path, &refusal);
-            reply(refusal)
-        }
+        Err(error) => reply_to(path, error.into()),
     }
 }
 
-/// Whoever runs the server sees once why a request was refused. That something is not there is no refusal.
-pub(crate) fn log_refusal(what: impl Display, reply: &Reply) {
-    if reply.status >= 400 && reply.status != 404 {
-        let why = String::from_utf8_lossy(&reply.body);
-        tracing::info!(%what, status = reply.status, %why, "refused");
+/// Answers a request. Whoever runs the server sees once why one was refused; that something is not there is no
+/// refusal.
+pub(crate) fn reply_to(what: impl Display, ready: Reply) -> Response {
+    if ready.status >= 400 && ready.status != 404 {
+        let why = String::from_utf8_lossy(&ready.body);
+        tracing::info!(%what, status = ready.status, %why, "refused");
     }
+    reply(ready)
 }
 
-async fn catalog(app: &App, op: CatalogOp, then: impl FnOnce(Vec<Listed>) -> Reply) -> Response {
+async fn catalog(app: &App, op: CatalogOp, then: impl FnOnce(Vec<Listed>) -> Reply) -> Reply {
     let (sender, listed) = oneshot::channel();
     // Who does not wait for it any more needs no answer.
     app.store.catalog(op, Box::new(move |listed| drop(sender.send(listed))));
-    reply(match listed.await.unwrap_or(Err(LogError::Unavailable)) {
+    match listed.await.unwrap_or(Err(LogError::Unavailable)) {
         Ok(listed) => then(listed),
         Err(error) => ApiError::from(error).into(),
-    })
+    }
 }
 
 fn socket_of(app: &Arc<App>, request: Request, granted: Result<(DocName, Grant), ApiError>) -> Response {
@@ -294,7 +289,7 @@ where
 }
 
 /// The core's answer as hyper's.
-pub(crate) fn reply(mut reply: Reply) -> Response {
+fn reply(mut reply: Reply) -> Response {
     let body = Body::from(std::mem::take(&mut reply.body));
     reply_with(reply, body)
 }
