@@ -24,7 +24,7 @@ pub(crate) enum Event {
     Frame {
         conn: ConnId,
         bytes: Bytes,
-        /// What a large frame takes of [`QUEUED_KIB`].
+        /// What a large frame takes of what may wait for the room.
         space: Option<OwnedSemaphorePermit>,
     },
     Request(Box<Request>),
