@@ -27,6 +27,8 @@ pub(crate) struct Document {
     queued: Vec<Bytes>,
     /// When what is queued goes to the store at the latest.
     held_until: Option<Millis>,
+    /// When the last append went there.
+    appended: Option<Millis>,
     unstored_bytes: usize,
     accepted: u64,
     stored: u64,
@@ -180,18 +182,24 @@ impl Document {
     ///
     /// Unless it is `urgent`, because someone waits for it, it is held until the next multiple of
     /// [`Limits::commit_interval`]. All rooms of a host have the same multiples, so that one commit of the store
-    /// serves them all.
+    /// serves them all. Even if it is, it is held for as long as [`Limits::commit_pause`] says.
     pub(crate) fn flush(&mut self, now: Millis, urgent: bool, limits: &Limits, effects: &mut Effects) {
         if self.paused || self.in_flight.is_some() || self.queued.is_empty() {
             return;
         }
-        if !urgent && limits.commit_interval > 0 && self.unstored_bytes < HELD_MAX {
-            let next = now.after(limits.commit_interval - now.0 % limits.commit_interval);
-            if now < *self.held_until.get_or_insert(next) {
+        if self.unstored_bytes < HELD_MAX {
+            let next = match limits.commit_interval {
+                _ if urgent => self.appended.map_or(now, |last| last.after(limits.commit_pause)),
+                0 => now,
+                interval => now.after(interval - now.0 % interval),
+            };
+            let held = self.held_until.map_or(next, |held| held.min(next));
+            self.held_until = Some(held);
+            if now < held {
                 return;
             }
         }
-        self.held_until = None;
+        (self.held_until, self.appended) = (None, Some(now));
         let updates = core::mem::take(&mut self.queued);
         let attempt = self.attempt(now);
         effects.store(attempt.op, LogOp::Append { updates: updates.clone() });

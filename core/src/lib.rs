@@ -45,6 +45,7 @@ pub mod replica;
 pub mod request;
 mod room;
 pub mod session;
+pub mod settings;
 pub mod update;
 pub mod wire;
 

@@ -54,6 +54,9 @@ pub struct Limits {
     /// costs a host more than a relay. An acknowledgement, an answer to a state vector, and the last connection
     /// that leaves do not wait for it.
     pub commit_interval: u64,
+    /// Milliseconds between two commits of one document at least, although someone waits for the second: what comes
+    /// meanwhile goes together. Where a commit holds up the frames behind it.
+    pub commit_pause: u64,
     /// Milliseconds that a request to the store is tried again for, before everyone is sent away.
     pub store_patience: u64,
     /// Milliseconds that a document stays in memory after it was last asked for.
@@ -102,6 +105,7 @@ impl Default for Limits {
             versions: 100,
             view_bytes: 16 << 20,
             commit_interval: 0,
+            commit_pause: 0,
             store_patience: 10_000,
             replica_idle: 15_000,
             compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8, idle_after: 2_000 },
@@ -110,7 +114,8 @@ impl Default for Limits {
 }
 
 impl Compaction {
-    pub(crate) fn is_due(&self, tail: &crate::log::Tail, idle: bool) -> bool {
+    /// Whether a log is long enough to be compacted; `idle` tells that nobody has been here for a while.
+    pub fn is_due(&self, tail: &crate::log::Tail, idle: bool) -> bool {
         let updates = if idle { self.idle_updates } else { self.updates };
         tail.updates >= updates.max(1) || tail.bytes >= self.bytes.max(tail.snapshot_bytes / 2).max(1)
     }

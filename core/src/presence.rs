@@ -17,6 +17,7 @@
 
 use crate::effect::{ConnId, Millis};
 use crate::limits::Limits;
+use crate::session::ParkedClient;
 use crate::update::is_json;
 use crate::wire::{Reader, WireError, put_var_bytes, put_var_uint};
 use bytes::Bytes;
@@ -249,36 +250,32 @@ impl Presence {
         self.next_expiry
     }
 
-    /// The clients that a connection announced, with clock and state where there is one: what is parked.
-    pub(crate) fn of(&self, conn: ConnId) -> impl Iterator<Item = (u64, u64, Option<&Bytes>)> {
+    /// The clients that a connection announced: what is parked.
+    pub(crate) fn of(&self, conn: ConnId) -> impl Iterator<Item = ParkedClient> {
         self.clients.iter().filter(move |(_, known)| known.owner == Some(conn)).filter_map(
-            |(client, known)| match &known.state {
-                State::Shown(state) => Some((*client, known.clock, Some(state))),
-                State::Forgotten => Some((*client, known.clock, None)),
-                State::Removed => None,
+            |(client, known)| {
+                let state = match &known.state {
+                    State::Shown(state) => Some(state.clone()),
+                    State::Forgotten => None,
+                    State::Removed => return None,
+                };
+                Some(ParkedClient { client: *client, clock: known.clock, seen: known.seen, state })
             },
         )
     }
 
     /// Puts back what a connection had parked. Without a state the client is known, but not shown.
-    pub(crate) fn restore(
-        &mut self,
-        now: Millis,
-        conn: ConnId,
-        client: u64,
-        clock: u64,
-        state: Option<Bytes>,
-        limits: &Limits,
-    ) {
+    pub(crate) fn restore(&mut self, conn: ConnId, parked: ParkedClient, limits: &Limits) {
         if self.clients.len() >= limits.awareness_states {
             return;
         }
+        let ParkedClient { client, clock, seen, state } = parked;
         let state = state.map_or(State::Forgotten, State::Shown);
         self.version += 1;
         let owner = Some(conn);
         let changed = self.version;
-        self.clients.insert(client, Client { clock, state, owner, claimed_by: None, seen: now, changed });
-        self.expect_expiry(now.after(limits.awareness_timeout));
+        self.clients.insert(client, Client { clock, state, owner, claimed_by: None, seen, changed });
+        self.expect_expiry(seen.after(limits.awareness_timeout));
     }
 
     /// `introduces`: the connection announced nothing before; `alone`: and announces only this.

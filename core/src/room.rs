@@ -63,6 +63,8 @@ pub struct Room {
     next_grant_end: Option<Millis>,
     /// Sessions whose parked form may have changed.
     unparked: Vec<ConnId>,
+    /// A session was resumed of which something was perhaps not stored.
+    resumed_unstored: bool,
     readers: Readers,
     /// Presence streams of HTTP clients, beside the one that they share with the sessions.
     streams: BTreeMap<String, Stream>,
@@ -89,6 +91,7 @@ impl Room {
             waiting: Vec::new(),
             next_grant_end: None,
             unparked: Vec::new(),
+            resumed_unstored: false,
             readers: Readers::default(),
             streams: BTreeMap::new(),
             versions: 0,

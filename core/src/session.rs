@@ -9,7 +9,7 @@ use bytes::Bytes;
 pub const PARKED_MAX: usize = 1536;
 
 /// The form below; another number is another form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const WRITES: u8 = 1;
 const INTRODUCED: u8 = 2;
@@ -17,6 +17,7 @@ const REFUSED: u8 = 4;
 const UNSETTLED: u8 = 8;
 const UNANSWERED: u8 = 16;
 const EXPIRES: u8 = 32;
+const UNSTORED: u8 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -51,14 +52,28 @@ pub(crate) struct Parked {
     pub(crate) grant: Grant,
     pub(crate) introduced: bool,
     pub(crate) refused: bool,
-    /// Something it had sent was not yet stored, or our step 1 not yet answered.
+    /// Something it had sent was not yet stored.
+    pub(crate) unstored: bool,
+    /// That, or our step 1 was not yet answered.
     pub(crate) unsettled: bool,
     /// A step 1 of its was not yet answered.
     pub(crate) unanswered: bool,
     /// Echoes that were not yet due.
     pub(crate) echoes: Vec<Bytes>,
-    /// Its awareness: client, clock, state unless that did not fit.
-    pub(crate) clients: Vec<(u64, u64, Option<Bytes>)>,
+    /// Its awareness.
+    pub(crate) clients: Vec<ParkedClient>,
+}
+
+/// A client that a connection announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParkedClient {
+    pub(crate) client: u64,
+    pub(crate) clock: u64,
+    /// When it was last heard of: a state that nobody renews expires, however often its room is built anew. Kept to the
+    /// second, rounded up.
+    pub(crate) seen: Millis,
+    /// None if that did not fit.
+    pub(crate) state: Option<Bytes>,
 }
 
 impl Session {
@@ -92,6 +107,7 @@ impl Parked {
             (WRITES, self.grant.permission >= Permission::Write),
             (INTRODUCED, self.introduced),
             (REFUSED, self.refused),
+            (UNSTORED, self.unstored),
             (UNSETTLED, self.unsettled),
             (UNANSWERED, self.unanswered),
             (EXPIRES, self.grant.expires.is_some()),
@@ -117,9 +133,10 @@ impl Parked {
             put_var_bytes(&mut out, payload);
         }
         put_var_uint(&mut out, clients.len() as u64);
-        for (client, clock, state) in clients {
+        for ParkedClient { client, clock, seen, state } in clients {
             put_var_uint(&mut out, *client);
             put_var_uint(&mut out, *clock);
+            put_var_uint(&mut out, seen.0.div_ceil(1000).min(SECONDS_MAX));
             // No JSON is empty.
             let state = state.as_ref().filter(|state| fits(state.len()));
             put_var_bytes(&mut out, state.map_or(&[], |state| state));
@@ -141,6 +158,7 @@ impl Parked {
             grant: Grant { permission, expires },
             introduced: set(INTRODUCED),
             refused: set(REFUSED),
+            unstored: set(UNSTORED),
             unsettled: set(UNSETTLED),
             unanswered: set(UNANSWERED),
             echoes: Vec::new(),
@@ -150,31 +168,40 @@ impl Parked {
             parked.echoes.push(Bytes::copy_from_slice(reader.var_bytes()?));
         }
         for _ in 0..reader.var_uint()? {
-            let (client, clock, state) = (reader.var_uint()?, reader.var_uint()?, reader.var_bytes()?);
+            let (client, clock, seen) = (reader.var_uint()?, reader.var_uint()?, reader.var_uint()?);
+            let state = reader.var_bytes()?;
             let state = (!state.is_empty()).then(|| Bytes::copy_from_slice(state));
-            parked.clients.push((client, clock, state));
+            let seen = Millis(seen.saturating_mul(1000));
+            parked.clients.push(ParkedClient { client, clock, seen, state });
         }
         if reader.is_empty() { Ok(parked) } else { Err(WireError::Truncated) }
     }
 }
 
 const VAR_UINT_MAX: usize = 8;
-/// An id, a clock, and the length of a state that is not there.
-const CLIENT_MAX: usize = 2 * VAR_UINT_MAX + 1;
+/// What takes at most five bytes: until the year 3058.
+const SECONDS_MAX: u64 = (1 << 35) - 1;
+/// An id, a clock, a time, and the length of a state that is not there.
+const CLIENT_MAX: usize = 2 * VAR_UINT_MAX + 5 + 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn client(client: u64, clock: u64, state: Option<Bytes>) -> ParkedClient {
+        ParkedClient { client, clock, seen: Millis(1_800_000_000_000), state }
+    }
 
     fn parked() -> Parked {
         Parked {
             grant: Grant { permission: Permission::Read, expires: Some(Millis(1_800_000_000_000)) },
             introduced: true,
             refused: false,
+            unstored: false,
             unsettled: true,
             unanswered: false,
             echoes: vec![Bytes::from_static(b"7")],
-            clients: vec![(5, 1, Some(Bytes::from_static(b"{}"))), (6, 2, None)],
+            clients: vec![client(5, 1, Some(Bytes::from_static(b"{}"))), client(6, 2, None)],
         }
     }
 
@@ -188,14 +215,25 @@ mod tests {
         let huge = Bytes::from(vec![b' '; 4000]);
         let parked = Parked {
             echoes: vec![huge.clone(), Bytes::from_static(b"7")],
-            clients: (0..500).map(|id| (MAX_INTEGER - id, MAX_INTEGER, Some(huge.clone()))).collect(),
+            clients: (0..500).map(|id| client(MAX_INTEGER - id, MAX_INTEGER, Some(huge.clone()))).collect(),
             ..parked()
         };
         let encoded = parked.encode();
         assert!(encoded.len() <= PARKED_MAX, "{}", encoded.len());
         let decoded = Parked::decode(&encoded).unwrap();
-        assert!(decoded.clients.len() > 80, "{}", decoded.clients.len());
-        assert!(decoded.clients.iter().all(|(_, clock, state)| *clock == MAX_INTEGER && state.is_none()));
+        assert!(decoded.clients.len() > 60, "{}", decoded.clients.len());
+        assert!(decoded.clients.iter().all(|known| known.clock == MAX_INTEGER && known.state.is_none()));
+    }
+
+    #[test]
+    fn a_client_was_never_heard_of_earlier_than_it_was() {
+        for (seen, read) in
+            [(0, 0), (1, 1000), (999, 1000), (1000, 1000), (1001, 2000), (u64::MAX, SECONDS_MAX * 1000)]
+        {
+            let clients = vec![ParkedClient { seen: Millis(seen), ..client(1, 1, None) }];
+            let decoded = Parked::decode(&Parked { clients, ..parked() }.encode()).unwrap();
+            assert_eq!(decoded.clients[0].seen, Millis(read), "{seen}");
+        }
     }
 
     #[test]

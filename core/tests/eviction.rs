@@ -8,6 +8,7 @@ mod world;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use world::World;
+use world::client::Client;
 
 const CLIENTS: usize = 3;
 
@@ -98,4 +99,43 @@ proptest! {
         let (never, _) = play(&steps, false);
         prop_assert_eq!(evicted, never);
     }
+}
+
+#[test]
+fn a_state_that_nobody_renews_expires_however_often_its_room_is_built_anew() {
+    // The newcomer, who has heard of nobody, is shown it after 20 s, and not after 40.
+    for (rounds, shown) in [(2, true), (4, false)] {
+        let mut world = World::new(1);
+        world.clients[0].point(false);
+        world.settle();
+        // Long enough apart that no instance by itself sees it expire.
+        for _ in 0..rounds {
+            world.evict(true);
+            world.advance(10_000);
+        }
+        world.clients.push(Client::with_id(99));
+        world.open(1);
+        // Client 0 hears nothing: it would announce itself again.
+        while world.deliver_down(1) {}
+        let sees = world.clients[1].sees();
+        assert_eq!(sees.contains_key(&world.clients[0].id), shown, "{sees:?}");
+    }
+}
+
+#[test]
+fn an_edit_that_was_not_stored_is_asked_of_whoever_saw_it() {
+    let mut world = World::new(2);
+    world.settle();
+    world.clients[0].insert();
+    world.deliver_up(0);
+    while world.deliver_down(1) {}
+    let seen = world.clients[1].keys();
+    assert_eq!(seen.len(), 1, "it was relayed");
+    world.evict(false);
+    world.clients[0].outbox.clear();
+    world.cut(0);
+    // Its writer comes back as someone who knows nothing.
+    world.clients[0] = Client::with_id(99);
+    world.settle();
+    assert_eq!(world.clients[0].keys(), seen);
 }

@@ -30,6 +30,7 @@ def framed(*parts: bytes) -> bytes:
 # Parameters of reads that go together: by themselves they rarely meet.
 READS = [
     {"offset": "snapshot"},
+    {"offset": "snapshot", "stale": "ok"},
     {"offset": "now"},
     {"offset": "now", "live": "long-poll"},
     {"offset": "now", "live": "long-poll", "presence": "now"},

@@ -103,6 +103,11 @@ impl ApiError {
         Self { status: 503, code: "OVERLOADED", message: message.into() }
     }
 
+    /// The server is not set up: [`super::Access::Closed`].
+    pub fn not_configured(message: impl Into<String>) -> Self {
+        Self { status: 503, code: "NOT_CONFIGURED", message: message.into() }
+    }
+
     /// The server could not do its part.
     pub fn internal(message: impl Into<String>) -> Self {
         Self { status: 500, code: "INTERNAL_ERROR", message: message.into() }

@@ -2,7 +2,7 @@
 
 use super::Reply;
 use crate::effect::Millis;
-use crate::log::{Offset, Tail};
+use crate::log::Offset;
 use crate::request::PresenceOffset;
 use crate::wire::put_var_bytes;
 use base64::Engine as _;
@@ -48,9 +48,14 @@ pub(crate) fn frames<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> Bytes 
     out.into()
 }
 
-/// The redirect to where a new reader begins.
-pub(crate) fn discovered(path: &str, query: &str, tail: &Tail) -> Reply {
-    let offset = match tail.snapshot {
+/// The document as one update.
+pub(crate) fn state(body: Bytes, end: Offset) -> Reply {
+    Reply::octets(body).with("stream-next-offset", end.to_string()).with("cache-control", "no-store")
+}
+
+/// The redirect to where a new reader begins: the newest snapshot, if there is one.
+pub(crate) fn discovered(path: &str, query: &str, snapshot: Offset) -> Reply {
+    let offset = match snapshot {
         Offset::START => "-1".to_owned(),
         snapshot => format!("{snapshot}_snapshot"),
     };

@@ -4,18 +4,22 @@
 //! [`Route`] says. What only one host has (a page, metrics) it serves beside this. The API is described for users in
 //! `openapi.json`, served at `/openapi.json`; a test compares it with the [table] of what is routed.
 
+mod access;
 mod error;
 pub(crate) mod frames;
+mod published;
 mod query;
 mod reply;
 pub(crate) mod streams;
 pub(crate) mod sweet;
 pub mod table;
 
+pub use access::Access;
 pub use error::ApiError;
+pub use published::Published;
 pub use reply::{COMMON_HEADERS, Reply};
 
-use crate::auth::{AuthError, Grant, Keys, Permission};
+use crate::auth::{AuthError, Grant, Permission};
 use crate::effect::Millis;
 use crate::limits::Limits;
 use crate::log::{CatalogOp, Listed};
@@ -39,19 +43,6 @@ pub struct Config {
     pub limits: Arc<Limits>,
 }
 
-/// Who may do what without a token.
-#[derive(Debug, Clone)]
-pub enum Access {
-    /// Nobody anything: every request needs a token of one of these keys.
-    Keys(Keys),
-    /// Everybody everything: the server can only be reached from its own machine. Pages of other sites, which
-    /// a browser on that machine would let through, are refused by their origin and by the name that they call
-    /// this server (a name of theirs may lead here).
-    OpenOnLoopback,
-    /// Everybody everything.
-    Open,
-}
-
 /// The parts of a request that routing reads.
 pub struct Request<'a> {
     /// In capitals.
@@ -60,13 +51,34 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// Without the question mark.
     pub query: &'a str,
-    /// A header's value by its name in lower case; none if it is not there or not text. `host` is there in HTTP/2
-    /// as well (`:authority`).
+    /// A header's value by its name in lower case, one of [`HEADERS`]; none if it is not there or not text. `host`
+    /// is there in HTTP/2 as well (`:authority`).
     pub header: &'a dyn Fn(&'static str) -> Option<&'a str>,
     /// Whether it came by TLS.
     pub secure: bool,
     /// A random number, a new one for each request.
     pub random: &'a dyn Fn() -> u128,
+}
+
+/// Every header that is read of a request.
+pub const HEADERS: &[&str] = &[
+    "authorization",
+    "host",
+    "if-none-match",
+    "origin",
+    "producer-epoch",
+    "producer-id",
+    "producer-seq",
+    "stream-closed",
+    "upgrade",
+    "x-forwarded-proto",
+];
+
+impl<'a> Request<'a> {
+    fn header(&self, name: &'static str) -> Option<&'a str> {
+        debug_assert!(HEADERS.contains(&name), "{name} is no header that hosts give");
+        (self.header)(name)
+    }
 }
 
 /// What a request is.
@@ -83,6 +95,8 @@ pub enum Route {
     Body {
         /// Bytes that it may have; a longer one is [`ApiError::body_too_long`].
         limit: usize,
+        /// Which document, if that is known before: a host may pass the body on to where the document is, unread.
+        doc: Option<DocName>,
         /// Tells what is asked.
         then: Box<dyn FnOnce(Bytes) -> Result<Asking, ApiError> + Send>,
     },
@@ -104,6 +118,8 @@ pub struct Asking {
     pub request: DocRequest,
     /// When the token ends.
     pub expires: Option<Millis>,
+    /// An older state will do: [`Published::answer`]. The document's own answer is as old as [`Reply::with_age`] of 0.
+    pub stale: bool,
 }
 
 impl From<Result<Route, ApiError>> for Route {
@@ -115,18 +131,24 @@ impl From<Result<Route, ApiError>> for Route {
 /// Tells what a request is. [`table::ROUTES`] has them all.
 pub fn route(config: &Arc<Config>, request: &Request<'_>, now: Millis) -> Route {
     let Found { op, id, rest, methods } = table::find(request.method, request.path);
+    let context = Context { config, request, now };
+    if request.method == "OPTIONS" {
+        // Also where there is nothing: else a page is told of a failed preflight, and not of that.
+        return Route::Reply(config.access.check_origin(request).map(|()| Reply::options(&methods)).into());
+    }
+    if let Access::Closed(why) = &config.access {
+        let error = ApiError::not_configured(why);
+        return match op {
+            Some(Op::Socket | Op::SweetSocket) => context.socket(Err(error)),
+            Some(Op::Stream | Op::Server(_) | Op::Doc(_)) | None => Route::Reply(error.into()),
+        };
+    }
     let Some(op) = op else {
-        return Route::Reply(match (methods.as_str(), request.method) {
-            // Also where there is nothing: else a page is told of a failed preflight, and not of that.
-            (_, "OPTIONS") => match check_origin(&config.access, request) {
-                Ok(()) => Reply::options(&methods),
-                Err(error) => error.into(),
-            },
-            ("", _) => ApiError::not_found().into(),
+        return Route::Reply(match methods.as_str() {
+            "" => ApiError::not_found().into(),
             _ => ApiError::method_not_allowed(&methods).into(),
         });
     };
-    let context = Context { config, request, now };
     match op {
         Op::Socket => context.socket(DocName::from_path(id).map_err(ApiError::from)),
         Op::SweetSocket => context.socket(match (DocName::from_path(id), DocName::from_path(rest)) {
@@ -150,7 +172,7 @@ struct Context<'a, 'r> {
 impl Context<'_, '_> {
     fn socket(&self, doc: Result<DocName, ApiError>) -> Route {
         let socket = doc.and_then(|doc| self.authorize(&doc).map(|grant| (doc, grant)));
-        let upgrade = (self.request.header)("upgrade");
+        let upgrade = self.request.header("upgrade");
         let upgrades = upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
         match socket {
             socket if upgrades => Route::Socket(socket),
@@ -164,14 +186,18 @@ impl Context<'_, '_> {
         let grant = self.authorize(&doc)?;
         let query = Query::parse(self.request.query)?;
         let streams::Asked { permission, what } = streams::read(self.request, &query, &grant)?;
+        let stale = self.request.method == "GET" && query.stale()?;
         permits(&grant, permission)?;
         let expires = grant.expires;
         Ok(match what {
-            What::Now(request) => Route::Document(Asking { doc, request, expires }),
-            What::Frames(frames) => with_body(self.config.limits.frame_bytes, move |body| {
-                Ok(Asking { doc, request: frames.with_body(&body)?, expires })
-            }),
-            What::Bodyless(request) => with_body(0, move |_| Ok(Asking { doc, request, expires })),
+            What::Now(request) => {
+                let stale = stale && published::can_answer(&request);
+                Route::Document(Asking { doc, request, expires, stale })
+            }
+            What::Frames(frames) => {
+                with_body(self.config.limits.frame_bytes, doc, expires, move |body| frames.with_body(&body))
+            }
+            What::Bodyless(request) => with_body(0, doc, expires, |_| Ok(request)),
         })
     }
 
@@ -191,12 +217,13 @@ impl Context<'_, '_> {
             }
             ServerOp::New => {
                 let named = self.named_in_body()?;
-                with_body(sweet::BODY_MAX, move |body| {
+                let then = move |body: Bytes| {
                     let (doc, expires) = named.read(&body)?;
                     let (created, existed) = (sweet::made(&doc), Ok(sweet::made(&doc)));
                     let request = DocRequest::Create { content: Vec::new(), created, existed };
-                    Ok(Asking { doc, request, expires })
-                })
+                    Ok(Asking { doc, request, expires, stale: false })
+                };
+                Route::Body { limit: sweet::BODY_MAX, doc: None, then: Box::new(then) }
             }
         })
     }
@@ -206,6 +233,7 @@ impl Context<'_, '_> {
         let grant = self.authorize(&doc)?;
         permits(&grant, op.permission())?;
         let expires = grant.expires;
+        let stale = op == DocOp::State && Query::parse(self.request.query)?.stale()?;
         let version = || DocName::from_path(version).map(|id| id.as_str().to_owned());
         let request = match op {
             DocOp::State => DocRequest::State,
@@ -221,42 +249,39 @@ impl Context<'_, '_> {
                 DocRequest::Version(VersionOp::Restore { id: version()?, client })
             }
             DocOp::Update => {
-                return Ok(with_body(self.config.limits.frame_bytes, move |body| {
-                    let request = DocRequest::Append { updates: vec![body], reply: Reply::empty(200) };
-                    Ok(Asking { doc, request, expires })
+                return Ok(with_body(self.config.limits.frame_bytes, doc, expires, |body| {
+                    Ok(DocRequest::Append { updates: vec![body], reply: Reply::empty(200) })
                 }));
             }
             DocOp::Auth => {
                 let base = sweet::base(self.config, self.request)?;
-                let (config, now) = (Arc::clone(self.config), self.now);
-                return Ok(with_body(sweet::BODY_MAX, move |body| {
-                    let request = sweet::client_token(&config, &base, &doc, &body, now)?;
-                    Ok(Asking { doc, request, expires })
+                let (config, now, of) = (Arc::clone(self.config), self.now, doc.clone());
+                return Ok(with_body(sweet::BODY_MAX, doc, expires, move |body| {
+                    sweet::client_token(&config, &base, &of, &body, now)
                 }));
             }
             DocOp::Copy => {
                 let named = self.named_in_body()?;
-                return Ok(with_body(sweet::BODY_MAX, move |body| {
+                return Ok(with_body(sweet::BODY_MAX, doc, expires, move |body| {
                     let (to, _) = named.read(&body)?;
                     let reply = sweet::made(&to);
-                    Ok(Asking { doc, request: DocRequest::Copy { to, reply }, expires })
+                    Ok(DocRequest::Copy { to, reply })
                 }));
             }
             DocOp::MakeVersion => {
                 let random = (self.request.random)() as u32;
-                return Ok(with_body(sweet::BODY_MAX, move |body| {
+                return Ok(with_body(sweet::BODY_MAX, doc, expires, move |body| {
                     let name = sweet::version_name(&body)?;
-                    let request = DocRequest::Version(VersionOp::Make { name, random });
-                    Ok(Asking { doc, request, expires })
+                    Ok(DocRequest::Version(VersionOp::Make { name, random }))
                 }));
             }
         };
-        Ok(Route::Document(Asking { doc, request, expires }))
+        Ok(Route::Document(Asking { doc, request, expires, stale }))
     }
 
     /// Prepares to read the name of a document that is to be made from a body.
     fn named_in_body(&self) -> Result<Named, ApiError> {
-        check_origin(&self.config.access, self.request)?;
+        self.config.access.check_origin(self.request)?;
         let token = token(self.request)?;
         if let Access::Keys(keys) = &self.config.access {
             // Before anything is read.
@@ -267,22 +292,24 @@ impl Context<'_, '_> {
     }
 
     fn authorize(&self, doc: &DocName) -> Result<Grant, ApiError> {
-        check_origin(&self.config.access, self.request)?;
+        self.config.access.check_origin(self.request)?;
         match &self.config.access {
             Access::Open | Access::OpenOnLoopback => Ok(Grant::OPEN),
             Access::Keys(keys) => Ok(keys.authorize(token(self.request)?.as_deref(), doc, self.now)?),
+            Access::Closed(why) => Err(ApiError::not_configured(why)),
         }
     }
 
     /// Whether everything with this prefix may be managed.
     fn authorize_all(&self, service: &str, prefix: &str) -> Result<(), ApiError> {
-        check_origin(&self.config.access, self.request)?;
+        self.config.access.check_origin(self.request)?;
         match &self.config.access {
             Access::Open | Access::OpenOnLoopback => Ok(()),
             Access::Keys(keys) => {
                 let token = token(self.request)?;
                 permits(&keys.authorize_all(token.as_deref(), service, prefix, self.now)?, Permission::Admin)
             }
+            Access::Closed(why) => Err(ApiError::not_configured(why)),
         }
     }
 }
@@ -301,6 +328,7 @@ impl Named {
         let grant = match &self.config.access {
             Access::Keys(keys) => keys.authorize(self.token.as_deref(), &doc, self.now)?,
             Access::Open | Access::OpenOnLoopback => Grant::OPEN,
+            Access::Closed(why) => return Err(ApiError::not_configured(why)),
         };
         permits(&grant, Permission::Admin)?;
         Ok((doc, grant.expires))
@@ -319,8 +347,15 @@ impl DocOp {
     }
 }
 
-fn with_body(limit: usize, then: impl FnOnce(Bytes) -> Result<Asking, ApiError> + Send + 'static) -> Route {
-    Route::Body { limit, then: Box::new(then) }
+fn with_body(
+    limit: usize,
+    doc: DocName,
+    expires: Option<Millis>,
+    then: impl FnOnce(Bytes) -> Result<DocRequest, ApiError> + Send + 'static,
+) -> Route {
+    let known = Some(doc.clone());
+    let then = move |body| Ok(Asking { doc, request: then(body)?, expires, stale: false });
+    Route::Body { limit, doc: known, then: Box::new(then) }
 }
 
 fn permits(grant: &Grant, needed: Permission) -> Result<(), ApiError> {
@@ -336,33 +371,12 @@ fn token(request: &Request<'_>) -> Result<Option<String>, ApiError> {
     match Query::parse(request.query)?.one("token")? {
         Some("") => Ok(None),
         Some(token) => Ok(Some(token.to_owned())),
-        None => Ok((request.header)("authorization")
+        None => Ok(request
+            .header("authorization")
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim().to_owned())),
     }
-}
-
-fn check_origin(access: &Access, request: &Request<'_>) -> Result<(), ApiError> {
-    let local =
-        |header, name: fn(&str) -> &str| (request.header)(header).is_none_or(|value| is_local(name(value)));
-    let of_this_machine = || {
-        local("origin", |origin| origin.split_once("://").map_or("", |(_, host)| host))
-            && local("host", |host| host)
-    };
-    if matches!(access, Access::OpenOnLoopback) && !of_this_machine() {
-        return Err(ApiError::foreign_origin());
-    }
-    Ok(())
-}
-
-/// Whether a host, with or without a port, is this machine.
-fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1" || name == "::1"
 }
 
 #[cfg(test)]

@@ -33,6 +33,15 @@ impl Query {
         }
     }
 
+    /// Whether an older state will do: `stale=ok`.
+    pub(super) fn stale(&self) -> Result<bool, ApiError> {
+        match self.one("stale")? {
+            None => Ok(false),
+            Some("ok") => Ok(true),
+            Some(_) => Err(ApiError::invalid("'stale' is 'ok' or not there")),
+        }
+    }
+
     /// What is left without some parameters, encoded again: empty, or begins with `&`.
     pub(super) fn without(&self, names: &[&str]) -> String {
         let mut out = String::new();

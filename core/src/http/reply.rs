@@ -23,7 +23,8 @@ pub const COMMON_HEADERS: &[(&str, &str)] = &[
     (
         "access-control-expose-headers",
         "Stream-Next-Offset, Stream-Up-To-Date, Stream-Cursor, Stream-SSE-Data-Encoding, Stream-Presence-Offset, \
-         Stream-Presence-Length, Producer-Id, Producer-Epoch, Producer-Seq, ETag, Location, Retry-After",
+         Stream-Presence-Length, Producer-Id, Producer-Epoch, Producer-Seq, ETag, Location, Retry-After, \
+         Age",
     ),
     ("cross-origin-resource-policy", "cross-origin"),
     ("x-content-type-options", "nosniff"),
@@ -55,6 +56,13 @@ impl Reply {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The same with its age (RFC 9111, 5.1), the seconds since what it tells was known to be the newest; an error
+    /// has none.
+    #[must_use]
+    pub fn with_age(self, seconds: u64) -> Self {
+        if self.status < 400 { self.with("age", seconds.to_string()) } else { self }
     }
 
     /// The answer to a question about what a path takes (a CORS preflight, most often).

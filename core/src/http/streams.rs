@@ -115,7 +115,7 @@ fn read_get(request: &Request<'_>, query: &Query, awareness: Option<&str>) -> Re
         presence: None,
         live,
         cursor,
-        if_none_match: (request.header)("if-none-match").map(str::to_owned),
+        if_none_match: request.header("if-none-match").map(str::to_owned),
     };
     if let Some(stream) = awareness {
         let presence = Some((stream.to_owned(), presence_since(offset.unwrap_or("-1"), "offset")?));
@@ -151,7 +151,7 @@ fn presence_since(text: &str, parameter: &str) -> Result<PresenceSince, ApiError
 }
 
 fn read_post(request: &Request<'_>, awareness: Option<&str>) -> Result<Frames, ApiError> {
-    let headers = ["producer-id", "producer-epoch", "producer-seq"].map(|name| (request.header)(name));
+    let headers = ["producer-id", "producer-epoch", "producer-seq"].map(|name| request.header(name));
     let reply = match headers {
         [None, None, None] => Reply::empty(204),
         [Some(id), Some(epoch), Some(seq)] => {
@@ -172,7 +172,7 @@ fn read_post(request: &Request<'_>, awareness: Option<&str>) -> Result<Frames, A
             return Err(ApiError::invalid(message));
         }
     };
-    let closes = (request.header)("stream-closed").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let closes = request.header("stream-closed").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     Ok(Frames { stream: awareness.map(str::to_owned), reply, closes })
 }
 

@@ -119,12 +119,12 @@ pub(super) fn base(config: &Config, request: &Request<'_>) -> Result<String, Api
     if let Some(url) = &config.public_url {
         return Ok(url.trim_end_matches('/').to_owned());
     }
-    let host = (request.header)("host").ok_or_else(|| ApiError::invalid("the request has no 'Host'"))?;
+    let host = request.header("host").ok_or_else(|| ApiError::invalid("the request has no 'Host'"))?;
     let host_like = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     if host.is_empty() || !host.bytes().all(host_like) {
         return Err(ApiError::invalid("the request's 'Host' is none"));
     }
-    let secure = request.secure || (request.header)("x-forwarded-proto") == Some("https");
+    let secure = request.secure || request.header("x-forwarded-proto") == Some("https");
     Ok(format!("{}://{host}", if secure { "https" } else { "http" }))
 }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::auth::{Claims, Permission, Scope};
+use crate::auth::{Claims, Keys, Permission, Scope};
+use crate::effect::Close;
 
 const NOW: Millis = Millis(1_800_000_000_000);
 
@@ -53,6 +54,11 @@ fn every_path_and_method_has_its_answer() {
         ("GET", "/ws/a", false, 426),
         ("POST", "/ws/a", false, 405),
         ("OPTIONS", "/ws/a", false, 204),
+        ("GET", "/doc/a/as-update?stale=no", false, 400),
+        ("HEAD", "/d/a/as-update?stale=", false, 400),
+        ("GET", "/d/a/as-update?stale=ok&stale=ok", false, 400),
+        ("GET", "/d/a/json?stale=no", false, 0),
+        ("GET", "/docs?stale=no", false, 0),
         ("OPTIONS", "/nowhere", false, 204),
         ("GET", "/d/a/ws/a", true, 101),
         ("GET", "/d/a/ws/b", true, 4400),
@@ -164,6 +170,9 @@ fn reads_of_a_stream_are_told_by_their_query() {
         "?awareness=a&offset=now&live=sse&presence=now",
         "?offset=%zz",
         "?offset=-1&live=sse&cursor=-1",
+        "?offset=snapshot&stale=",
+        "?stale=OK",
+        "?offset=0000000000000001_snapshot&stale=true",
     ] {
         assert_eq!(status(get(query)), 400, "{query}");
     }
@@ -295,6 +304,111 @@ fn the_api_description_and_the_table_name_the_same_routes() {
         })
         .collect();
     assert_eq!(described, routed);
+}
+
+#[test]
+fn an_older_state_will_do_where_the_client_says_so_and_snapshots_tell_it() {
+    for (target, expected) in [
+        ("/d/a/as-update?stale=ok", true),
+        ("/doc/a/as-update?x=1&stale=ok", true),
+        ("/doc/a/as-update", false),
+        ("/doc/a/json?stale=ok", false),
+        ("/doc/a/versions/1/as-update?stale=ok", false),
+        ("/v1/yjs/default/docs/a?offset=snapshot&stale=ok", true),
+        ("/v1/yjs/default/docs/a?stale=ok&offset=0000000000000001_snapshot", true),
+        ("/v1/yjs/default/docs/a?offset=snapshot", false),
+        ("/v1/yjs/default/docs/a?offset=-1&stale=ok", false),
+        ("/v1/yjs/default/docs/a?offset=now&live=sse&stale=ok", false),
+        ("/v1/yjs/default/docs/a?awareness=default&stale=ok", false),
+    ] {
+        let Route::Document(asking) = ask(&Access::Open, "GET", target, &[]) else { panic!("{target}") };
+        assert_eq!(asking.stale, expected, "{target}");
+    }
+    let Route::Document(asking) = ask(&Access::Open, "HEAD", &format!("{STREAM}?stale=no"), &[]) else {
+        panic!("no parameter of this")
+    };
+    assert!(!asking.stale);
+    let keys = Access::Keys(Keys::parse(["secret"]).unwrap());
+    for target in ["/d/a/as-update?stale=ok", "/v1/yjs/default/docs/a?offset=snapshot&stale=ok"] {
+        assert_eq!(status(ask(&keys, "GET", target, &[])), 401, "{target}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_set_up_says_so_whatever_is_asked() {
+    let access = Access::closed("it has no key. Give it one.");
+    let mut asked = vec![("GET", "/nowhere".to_owned()), ("PATCH", "/docs".to_owned())];
+    for (pattern, methods) in table::ROUTES {
+        asked.extend(methods.iter().map(|(method, _)| (*method, (*pattern).to_owned())));
+    }
+    let token = Keys::parse(["secret"]).unwrap().mint(&Claims {
+        scope: Scope::Prefix(String::new()),
+        service: None,
+        perm: Permission::Admin,
+        exp: NOW.0 / 1000 + 9,
+        nbf: None,
+        sub: None,
+    });
+    let bearer = format!("Bearer {token}");
+    for (method, target) in asked {
+        for headers in [&[][..], &[("authorization", bearer.as_str())]] {
+            let Route::Reply(reply) = ask(&access, method, &target, headers) else { panic!("{target}") };
+            let error: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!((reply.status, &error["error"]["code"]), (503, &"NOT_CONFIGURED".into()), "{target}");
+            assert_eq!(error["error"]["message"], "this server is not set up: it has no key. Give it one.");
+        }
+        let preflight = |access| {
+            let Route::Reply(reply) = ask(access, "OPTIONS", &target, &[]) else { panic!("{target}") };
+            reply
+        };
+        assert_eq!(preflight(&access), preflight(&Access::Open));
+    }
+    for target in ["/ws/a", "/doc/ws/a", "/d/a/ws/a", "/d/a/ws/b", "/ws/"] {
+        let Route::Socket(Err(error)) = ask(&access, "GET", target, &[UPGRADE]) else { panic!("{target}") };
+        assert_eq!((error.close().code, error.code), (Close::TRY_AGAIN, "NOT_CONFIGURED"));
+        assert!(error.close().reason.starts_with("this server is not set up: "));
+    }
+}
+
+#[test]
+fn hosts_know_every_header_that_is_read() {
+    let routes = table::ROUTES.iter().map(|(path, methods)| (path.replace(['{', '}'], ""), methods));
+    let routes: Vec<_> = routes.collect();
+    let read = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let header = |name: &'static str| {
+        read.borrow_mut().insert(name);
+        (name == "host").then_some("localhost")
+    };
+    for access in [Access::OpenOnLoopback, Access::Keys(Keys::parse(["secret"]).unwrap())] {
+        let config = Arc::new(Config { access, public_url: None, limits: Arc::default() });
+        for (path, methods) in &routes {
+            for (method, _) in **methods {
+                let request =
+                    Request { method, path, query: "", header: &header, secure: false, random: &|| 7 };
+                route(&config, &request, NOW);
+            }
+        }
+    }
+    assert_eq!(read.into_inner().into_iter().collect::<Vec<_>>(), HEADERS);
+}
+
+#[test]
+fn a_body_is_told_its_document_unless_that_is_in_the_body() {
+    for (method, target, expected) in [
+        ("POST", STREAM, Some("a")),
+        ("PUT", STREAM, Some("a")),
+        ("POST", "/v1/yjs/other/docs/a/b", Some("\u{1f}other\u{1f}a/b")),
+        ("POST", "/d/a%2Fb/update", Some("a/b")),
+        ("POST", "/doc/a/auth", Some("a")),
+        ("POST", "/doc/a/copy", Some("a")),
+        ("POST", "/doc/a/versions", Some("a")),
+        ("POST", "/doc/new", None),
+    ] {
+        let Route::Body { doc, .. } = ask(&Access::Open, method, target, &[("host", "h")]) else {
+            panic!("{target}")
+        };
+        assert_eq!(doc.as_ref().map(DocName::internal), expected, "{method} {target}");
+    }
 }
 
 #[test]

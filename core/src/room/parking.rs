@@ -20,9 +20,9 @@ impl Room {
         }
         self.add(conn, session);
         let mut forgotten = false;
-        for (client, clock, state) in parked.clients {
-            forgotten |= state.is_none();
-            self.presence.restore(now, conn, client, clock, state, &self.config.limits);
+        for client in parked.clients {
+            forgotten |= client.state.is_none();
+            self.presence.restore(conn, client, &self.config.limits);
         }
         if forgotten {
             effects.send(To::Conn(conn), wire::query_awareness());
@@ -31,9 +31,26 @@ impl Room {
         if parked.unsettled {
             self.owe(now, conn, 0, Owed::Question, effects);
         }
+        // The others have it as well, who may stay longer.
+        if parked.unstored && !core::mem::replace(&mut self.resumed_unstored, true) {
+            let conns: Vec<_> = self.sessions.keys().copied().collect();
+            conns.into_iter().for_each(|conn| self.ask_again(now, conn, effects));
+        }
+        if self.resumed_unstored {
+            self.ask_again(now, conn, effects);
+        }
         if parked.unanswered {
             // What it asked beyond is not known any more; everything covers it.
             self.owe(now, conn, 0, Owed::Answer(Bytes::from_static(&[0])), effects);
+        }
+    }
+
+    /// Asks a client again for what is missing here, unless it is asked already.
+    fn ask_again(&mut self, now: Millis, conn: ConnId, effects: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if session.may_write() && session.step_1 == Step1::Answered {
+            session.step_1 = Step1::Due;
+            self.owe(now, conn, 0, Owed::Question, effects);
         }
     }
 
@@ -62,18 +79,16 @@ impl Room {
                 Owed::Echo(payload) => Some(payload),
                 Owed::Question | Owed::Answer(_) | Owed::Reply(_) | Owed::View(_) => None,
             });
+            let unstored = session.last_accepted > self.document.stored();
             let parked = Parked {
                 grant: session.grant.clone(),
                 introduced: session.introduced,
                 refused: session.refused,
-                unsettled: session.last_accepted > self.document.stored() || !session.has_answered(),
+                unstored,
+                unsettled: unstored || !session.has_answered(),
                 unanswered: owed().any(|what| matches!(what, Owed::Answer(_))),
                 echoes: session.held_echoes.iter().chain(echoes).cloned().collect(),
-                clients: self
-                    .presence
-                    .of(conn)
-                    .map(|(client, clock, state)| (client, clock, state.cloned()))
-                    .collect(),
+                clients: self.presence.of(conn).collect(),
             };
             effects.park(conn, parked.encode());
         }

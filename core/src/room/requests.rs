@@ -98,7 +98,7 @@ impl Room {
             DocRequest::Copy { to, reply } => self.view(conn, View::Copy { to, reply }),
             DocRequest::Discover { path, query } => {
                 if let Some(tail) = self.document.tail() {
-                    effects.reply(conn, frames::discovered(&path, &query, tail));
+                    effects.reply(conn, frames::discovered(&path, &query, tail.snapshot));
                 }
             }
             DocRequest::Snapshot(at) => {
@@ -140,8 +140,11 @@ impl Room {
     }
 
     fn at_end(&self, reply: Reply) -> Reply {
-        let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
-        reply.with("stream-next-offset", end.to_string())
+        reply.with("stream-next-offset", self.end().to_string())
+    }
+
+    fn end(&self) -> Offset {
+        self.document.tail().map(|tail| tail.end).unwrap_or_default()
     }
 
     fn view(&mut self, conn: ConnId, view: View) {
@@ -373,7 +376,7 @@ impl Room {
     ) {
         let is_empty = *state == [0, 0];
         let answer = match view {
-            View::State => Ok(self.at_end(Reply::octets(state)).with("cache-control", "no-store")),
+            View::State => Ok(frames::state(state, self.end())),
             View::Json => self.json(&state),
             View::Copy { to, reply } => {
                 let content = if is_empty { Vec::new() } else { vec![state] };

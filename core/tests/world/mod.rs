@@ -1,7 +1,7 @@
 //! A room, its log and its clients in one process and one thread: clients are real replicas that behave as
 //! y-websocket's do, the log is in memory, and whatever is under way is a queue that the test empties.
 
-mod client;
+pub mod client;
 pub mod http;
 mod log;
 pub mod reader;

@@ -32,7 +32,7 @@ pub(crate) enum Answer {
 
 /// Asks a document's room. If the future is dropped, because the client left, the room is told.
 pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Response {
-    let Asking { mut doc, mut request, expires } = asking;
+    let Asking { mut doc, mut request, expires, stale } = asking;
     // Held requests and sockets share the places that the server has.
     let Ok(place) = Arc::clone(&app.sockets).try_acquire_owned() else {
         return server::reply_to(&doc, ApiError::overloaded("the server has too many connections").into());
@@ -49,7 +49,8 @@ pub(crate) async fn ask(app: &Arc<App>, asking: Asking, mut space: Space) -> Res
         match answered.await {
             Ok(Answer::Reply(reply)) => {
                 seat.has_left();
-                return server::reply_to(&doc, reply);
+                // There is no copy here that could be older.
+                return server::reply_to(&doc, if stale { reply.with_age(0) } else { reply });
             }
             Ok(Answer::Stream(reply, rest)) => {
                 let first = Some(reply.body.clone());

@@ -138,6 +138,8 @@ fn run(serve: Serve) -> Result<(), String> {
             tracing::warn!(listen = %serve.listen, "no key: open to everyone on this machine, and to no one else");
         }
         Access::Open => tracing::warn!(listen = %serve.listen, "no key: open to everyone who can reach it"),
+        // A server that nobody could use need not run.
+        Access::Closed(why) => return Err(why.clone()),
     }
     match server::raise_file_limit() {
         Ok(files) => tracing::debug!(files, "file descriptors"),

@@ -170,7 +170,7 @@ async fn respond(app: &Arc<App>, request: Request) -> Response {
         Route::Socket(socket) => return socket_of(app, request, socket),
         Route::Catalog { op, then } => return reply_to(path, catalog(app, op, then).await),
         Route::Document(asking) => (Ok(asking), None),
-        Route::Body { limit, then } => match body::read(request.into_body(), limit, &app.bodies).await {
+        Route::Body { limit, then, .. } => match body::read(request.into_body(), limit, &app.bodies).await {
             Ok((body, space)) => (then(body), space),
             Err(error) => (Err(error), None),
         },

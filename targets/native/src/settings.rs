@@ -44,7 +44,7 @@ pub(crate) struct Serve {
 
     /// Where clients reach the server, scheme and host: what y-sweet's API tells them. Without it, the
     /// address that each request was sent to.
-    #[arg(long, env = "YONDER_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    #[arg(long, env = "YONDER_PUBLIC_URL", value_name = "URL", value_parser = yonder_core::settings::public_url)]
     pub(crate) public_url: Option<String>,
 
     /// Serve everyone who can reach the address, without a token.
@@ -176,14 +176,6 @@ pub(crate) enum Perm {
     Write,
     /// Also list, copy and delete documents, and make tokens: y-sweet's server token.
     Admin,
-}
-
-fn public_url(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['?', '#', ' ']) => Ok(text.to_owned()),
-        _ => Err("it begins with https:// or http:// and has no query".to_owned()),
-    }
 }
 
 #[derive(Debug, Args)]
