@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds what is measured, sets up the peers, and hands over to `yonder-bench`, or to Node.js.
 
-use crate::run::{Output, Result, cargo, command, target};
-use crate::{tools, up};
+use crate::run::{Output, Result, cargo, command, root, target};
+use crate::{cloudflare, tools, up};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -19,6 +19,8 @@ pub(crate) enum Name {
     Store,
     /// WebSockets, event streams and long-polls of yonder, side by side.
     Transports,
+    /// The Worker and its peers on the same workerd.
+    Cloudflare,
 }
 
 impl FromStr for Name {
@@ -29,7 +31,8 @@ impl FromStr for Name {
             "native" => Ok(Self::Native),
             "store" => Ok(Self::Store),
             "transports" => Ok(Self::Transports),
-            _ => Err("there are the benchmarks native, store and transports".to_owned()),
+            "cloudflare" => Ok(Self::Cloudflare),
+            _ => Err("there are the benchmarks native, store, transports and cloudflare".to_owned()),
         }
     }
 }
@@ -50,6 +53,13 @@ pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
         Name::Store => {
             Output::Shown.run(build.args(["-p", "yonder-bench", "--features", "stores"]))?;
             bench.arg("store");
+        }
+        Name::Cloudflare => {
+            cloudflare::build(&Output::Shown)?;
+            let scripts = tools::npm("tests/bench/cloudflare", &Output::Shown)?;
+            bench = cloudflare::node()?;
+            bench.current_dir(&scripts).arg("bench.mjs").arg("--tools").arg(cloudflare::folder());
+            bench.arg("--yonder").arg(root().join("wrangler.toml"));
         }
         Name::Transports => {
             Output::Shown.run(build.args(["-p", "yonder"]))?;

@@ -1,15 +1,21 @@
 //! `cargo xtask check`: formatting, lints on every target, documentation.
 
 use crate::run::{Output, Result, cargo};
-use crate::{tools, wasm};
+use crate::{cloudflare, tools, wasm};
 use std::process::Command;
 use std::time::Instant;
 
 /// Makes all checks, also when one fails.
 pub(crate) fn run() -> Result {
     tools::rust_targets(&wasm::TARGETS, &Output::Shown)?;
-    let checks: [(&str, Command); 4] =
-        [("fmt", fmt()), ("clippy", clippy()), ("clippy for Wasm", clippy_for_wasm()), ("doc", doc())];
+    let checks: [(&str, Command); 6] = [
+        ("fmt", fmt()),
+        ("clippy", clippy()),
+        ("clippy for Wasm", clippy_for_wasm()),
+        ("clippy for Workers", clippy_for_workers()),
+        ("doc", doc()),
+        ("doc for Workers", doc_for_workers()),
+    ];
     let mut failed = Vec::new();
     for (name, mut command) in checks {
         let began = Instant::now();
@@ -35,6 +41,8 @@ fn clippy() -> Command {
         "clippy",
         "--quiet",
         "--workspace",
+        "--exclude",
+        cloudflare::PACKAGE,
         "--all-targets",
         "--all-features",
         "--",
@@ -54,9 +62,24 @@ fn clippy_for_wasm() -> Command {
     cargo
 }
 
+/// It is code for Workers only.
+fn clippy_for_workers() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["clippy", "--quiet", "-p", cloudflare::PACKAGE, "--target", cloudflare::TARGET]);
+    cargo.args(["--", "-D", "warnings"]);
+    cargo
+}
+
 fn doc() -> Command {
     let mut cargo = cargo();
-    cargo.args(["doc", "--quiet", "--no-deps", "--workspace", "--all-features"]);
-    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    cargo.args(["doc", "--quiet", "--no-deps", "--workspace", "--exclude", cloudflare::PACKAGE]);
+    cargo.arg("--all-features").env("RUSTDOCFLAGS", "-D warnings");
+    cargo
+}
+
+fn doc_for_workers() -> Command {
+    let mut cargo = cargo();
+    cargo.args(["doc", "--quiet", "--no-deps", "-p", cloudflare::PACKAGE, "--target", cloudflare::TARGET]);
+    cargo.arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }

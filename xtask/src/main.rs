@@ -1,10 +1,11 @@
-//! The project's commands: `cargo xtask test`, `check`, `up` and `bench`.
+//! The project's commands: `cargo xtask test`, `check`, `build`, `up` and `bench`.
 //!
 //! They set up what they need by themselves ([`tools`]), in a folder outside the clone, and write nothing into the
 //! clone but `target/` and links called `node_modules`.
 
 mod bench;
 mod check;
+mod cloudflare;
 mod run;
 mod test;
 mod tools;
@@ -19,12 +20,19 @@ const USAGE: &str = "\
 The commands of yonder's clone.
 
 cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
-                                               rust, wasm, page, provider, interop, openapi
+                                               rust, wasm, page, provider, interop, openapi,
+                                               cloudflare, workerd
 cargo xtask check                              Formatting, lints and documentation, without running anything
+cargo xtask build cloudflare                   Build the Worker into targets/cloudflare/build
 cargo xtask up native [--port P] [--data DIR]  Build and run a server; prints `ready URL` once it serves
-cargo xtask bench native|store|transports [ARG]...
+cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebuilt]
+                                               The same for the Worker, in workerd; a variable may also be given
+                                               as an option: --sse-seconds 5 is --var YONDER_SSE_SECONDS=5.
+                                               --prebuilt runs what was built before, as it is
+cargo xtask bench native|store|transports|cloudflare [ARG]...
                                                Measure; the arguments go to yonder-bench, try --help, or for
-                                               transports to tests/interop/latency.mjs
+                                               transports to tests/interop/latency.mjs, and for cloudflare to
+                                               tests/bench/cloudflare/bench.mjs
 
 What is downloaded is kept in $YONDER_CACHE, by default yonder in the user's cache folder.
 $CHROMIUM and $NGINX name these for the tests; by default they are found, or installed where apt-get can.";
@@ -34,7 +42,9 @@ enum Command {
     Help,
     Test { only: Vec<test::Name> },
     Check,
-    Up(up::Native),
+    Build,
+    UpNative(up::Native),
+    UpCloudflare(up::Cloudflare),
     Bench { name: bench::Name, args: Vec<OsString> },
 }
 
@@ -53,7 +63,9 @@ fn main() -> ExitCode {
         }
         Command::Test { only } => test::run(&only),
         Command::Check => check::run(),
-        Command::Up(native) => up::run(&native),
+        Command::Build => cloudflare::build(&run::Output::Shown),
+        Command::UpNative(native) => up::native(&native),
+        Command::UpCloudflare(worker) => up::cloudflare(&worker),
         Command::Bench { name, args } => bench::run(name, &args),
     };
     match done {
@@ -75,9 +87,14 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "help" => Command::Help,
         "test" => Command::Test { only: Vec::new() },
         "check" => Command::Check,
+        "build" => match args.value()?.string()?.as_str() {
+            "cloudflare" => Command::Build,
+            other => return Err(format!("{other} is not built here; cloudflare is").into()),
+        },
         "up" => match args.value()?.string()?.as_str() {
-            "native" => Command::Up(up::Native::default()),
-            other => return Err(format!("there is no host {other}; there is native").into()),
+            "native" => Command::UpNative(up::Native::default()),
+            "cloudflare" => Command::UpCloudflare(up::Cloudflare::default()),
+            other => return Err(format!("there is no host {other}; there are native and cloudflare").into()),
         },
         "bench" => {
             let name = args.value()?.parse()?;
@@ -89,8 +106,16 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         match (&mut command, arg) {
             (_, Short('h') | Long("help")) => return Ok(Command::Help),
             (Command::Test { only }, Long("only")) => only.push(args.value()?.parse()?),
-            (Command::Up(native), Long("port")) => native.port = Some(args.value()?.parse()?),
-            (Command::Up(native), Long("data")) => native.data = Some(args.value()?.into()),
+            (Command::UpNative(native), Long("port")) => native.port = Some(args.value()?.parse()?),
+            (Command::UpNative(native), Long("data")) => native.data = Some(args.value()?.into()),
+            (Command::UpCloudflare(worker), Long("port")) => worker.port = args.value()?.parse()?,
+            (Command::UpCloudflare(worker), Long("data")) => worker.data = args.value()?.into(),
+            (Command::UpCloudflare(worker), Long("prebuilt")) => worker.prebuilt = true,
+            (Command::UpCloudflare(worker), Long("var")) => worker.vars.push(args.value()?.parse()?),
+            (Command::UpCloudflare(worker), Long(option)) if let Some(name) = up::variable(option) => {
+                let value = args.value()?.string()?;
+                worker.vars.push(format!("{name}={value}"));
+            }
             (_, other) => return Err(other.unexpected()),
         }
     }
@@ -124,10 +149,34 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_takes_variables_and_the_options_of_the_native_server() {
+        let Ok(Command::UpCloudflare(worker)) =
+            parsed("up cloudflare --port 1 --var A=B --prebuilt --var=C=D=E --sse-seconds 5")
+        else {
+            panic!("another command");
+        };
+        assert_eq!((worker.port, worker.prebuilt), (1, true));
+        assert_eq!(worker.vars, ["A=B", "C=D=E", "YONDER_SSE_SECONDS=5"]);
+        assert!(parsed("up cloudflare --max-documents 5").is_err());
+        assert!(parsed("up cloudflare --var").is_err());
+    }
+
+    #[test]
+    fn a_value_can_be_of_several_lines() {
+        let args = ["up", "cloudflare", "--var", "YONDER_AUTH_KEY=a\nb"];
+        let Ok(Command::UpCloudflare(worker)) = parse(lexopt::Parser::from_args(args)) else {
+            panic!("another command");
+        };
+        assert_eq!(worker.vars, ["YONDER_AUTH_KEY=a\nb"]);
+    }
+
+    #[test]
     fn an_option_of_another_command_is_refused() {
         assert!(parsed("check --port 1").is_err());
         assert!(parsed("up native --port 80000").is_err());
         assert!(parsed("up mars").is_err());
+        assert!(parsed("up native --var A=B").is_err());
+        assert!(parsed("build native").is_err());
         assert!(parsed("check").is_ok());
     }
 }

@@ -10,7 +10,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, String>;
 
 /// Where the output of commands goes.
 pub(crate) enum Output {
-    /// To the terminal.
+    /// To the terminal: standard error, where it does not mix with what this program prints.
     Shown,
     /// Into a file, which can be watched while they run.
     Kept { path: PathBuf, file: File },
@@ -49,9 +49,14 @@ impl Output {
         let line = shown(command);
         self.say(&format!("$ {line}"));
         command.stdin(Stdio::null());
-        if let Self::Kept { file, path } = self {
-            let handle = || file.try_clone().map_err(|error| failed("write", path, error));
-            command.stdout(handle()?).stderr(handle()?);
+        match self {
+            Self::Shown => {
+                command.stdout(std::io::stderr());
+            }
+            Self::Kept { file, path } => {
+                let handle = || file.try_clone().map_err(|error| failed("write", path, error));
+                command.stdout(handle()?).stderr(handle()?);
+            }
         }
         let status = command.status().map_err(|error| format!("cannot run {line}: {error}"))?;
         if status.success() { Ok(()) } else { Err(format!("{line}: {status}")) }

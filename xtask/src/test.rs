@@ -4,7 +4,7 @@
 //! wait for time to pass, and so run alone, when nothing else takes the processor from them.
 
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{tools, up, wasm};
+use crate::{cloudflare, tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,23 @@ pub(crate) enum Name {
     Interop,
     /// Generated requests to the native server, by the description of its API.
     OpenApi,
+    /// What is uploaded to Cloudflare, and the scenarios that are Workers' own.
+    Cloudflare,
+    /// Real clients and a browser against workerd.
+    Workerd,
 }
 
 impl Name {
-    const ALL: [Self; 6] = [Self::Rust, Self::Wasm, Self::Page, Self::Provider, Self::Interop, Self::OpenApi];
+    const ALL: [Self; 8] = [
+        Self::Rust,
+        Self::Wasm,
+        Self::Page,
+        Self::Provider,
+        Self::Interop,
+        Self::OpenApi,
+        Self::Cloudflare,
+        Self::Workerd,
+    ];
 
     fn text(self) -> &'static str {
         match self {
@@ -39,6 +52,8 @@ impl Name {
             Self::Provider => "provider",
             Self::Interop => "interop",
             Self::OpenApi => "openapi",
+            Self::Cloudflare => "cloudflare",
+            Self::Workerd => "workerd",
         }
     }
 }
@@ -59,6 +74,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let (rust, wasm) = (step(Name::Rust)?, step(Name::Wasm)?);
     let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
     let (mut provider, mut openapi) = (step(Name::Provider)?, step(Name::OpenApi)?);
+    let (mut cloudflare, mut workerd) = (step(Name::Cloudflare)?, step(Name::Workerd)?);
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
         let by_cargo = scope.spawn(|| {
@@ -70,19 +86,24 @@ pub(crate) fn run(only: &[Name]) -> Result {
         interop = interop.take().map(|step| step.with(|output| set_up_interop(output).map(|_| ())));
         provider = provider.take().map(|step| step.with(|output| tools::npm(PROVIDER, output).map(|_| ())));
         openapi = openapi.take().map(|step| step.with(|output| set_up_openapi(output).map(|_| ())));
+        // Built by the one that comes first.
+        cloudflare = cloudflare.take().map(|step| step.with(cloudflare::build));
+        workerd = workerd.take().map(|step| step.with(cloudflare::build));
         done.extend(by_cargo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.extend(page);
     });
     done.extend(provider.map(|step| step.with(test_provider).end()));
     done.extend(interop.map(|step| step.with(test_interop).end()));
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
+    done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
+    done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
 
     println!("\n== summary, {}", seconds(began.elapsed()));
     let mut sum = Counts::default();
     for step in &done {
         sum.add(&step.counts);
         let problem = step.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
-        println!("{:<8} {:>8}  {}{problem}", step.name.text(), seconds(step.spent), step.counts);
+        println!("{:<10} {:>8}  {}{problem}", step.name.text(), seconds(step.spent), step.counts);
     }
     println!("{sum}");
     let failed: Vec<_> =
@@ -90,10 +111,12 @@ pub(crate) fn run(only: &[Name]) -> Result {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
+/// The crates that are built for this machine: all but those that make a Wasm module.
+const NATIVE: [&str; 5] = ["--workspace", "--exclude", wasm::PROBE, "--exclude", cloudflare::PACKAGE];
+
 fn test_rust(output: &Output) -> Result {
-    let what = ["--workspace", "--exclude", wasm::PROBE];
-    output.run(cargo().args(["test", "--quiet", "--no-run"]).args(what))?;
-    output.run(cargo().args(["test", "--no-fail-fast"]).args(what))
+    output.run(cargo().args(["test", "--quiet", "--no-run"]).args(NATIVE))?;
+    output.run(cargo().args(["test", "--no-fail-fast"]).args(NATIVE))
 }
 
 fn test_page(output: &Output) -> Result {
@@ -155,8 +178,11 @@ fn test_interop(output: &Output) -> Result {
     output.run(&mut run)
 }
 
+/// Asks a server what its description says that it can be asked.
+pub(crate) const OPENAPI: [&str; 3] = ["--test", "--test-reporter=spec", "tests/openapi/fuzz.mjs"];
+
 /// The packages that it starts servers with, and those that it asks them with.
-fn set_up_openapi(output: &Output) -> Result<PathBuf> {
+pub(crate) fn set_up_openapi(output: &Output) -> Result<PathBuf> {
     tools::npm("tests/interop", output)?;
     tools::python("tests/openapi/requirements.txt", output)
 }
@@ -165,22 +191,13 @@ fn test_openapi(output: &Output) -> Result {
     let packages = set_up_openapi(output)?;
     let server = native_server(output)?;
     let mut run = command("node");
-    run.args(["--test", "--test-reporter=spec", "tests/openapi/fuzz.mjs"]);
-    output.run(run.env("YONDER_UP", server).env("SCHEMATHESIS", packages))
+    output.run(run.args(OPENAPI).env("YONDER_UP", server).env("SCHEMATHESIS", packages))
 }
 
 /// Builds the server, and gives the command that starts it.
 fn native_server(output: &Output) -> Result<String> {
     // As `test_rust` builds it, so that nothing is built twice.
-    output.run(cargo().args([
-        "build",
-        "--quiet",
-        "--workspace",
-        "--exclude",
-        wasm::PROBE,
-        "--bin",
-        "yonder",
-    ]))?;
+    output.run(cargo().args(["build", "--quiet"]).args(NATIVE).args(["--bin", "yonder"]))?;
     Ok(up::template(&target()?.join("debug/yonder")))
 }
 

@@ -204,13 +204,32 @@ pub(crate) fn rust_targets(targets: &[&str], output: &Output) -> Result {
 
 /// The `y-sweet` binary, built from its published source.
 pub(crate) fn y_sweet(output: &Output) -> Result<PathBuf> {
-    let place = cache()?.join(format!("y-sweet-{Y_SWEET}"));
-    let binary = place.join("bin/y-sweet");
-    if !binary.is_file() {
-        let install = ["install", "y-sweet", "--version", Y_SWEET, "--locked", "--root"];
-        output.run(cargo().args(install).arg(&place))?;
+    Ok(cargo_install("y-sweet", Y_SWEET, &["--locked"], output)?.join("bin/y-sweet"))
+}
+
+/// A folder with the programs of a crate in `bin`, built from its published source.
+pub(crate) fn cargo_install(
+    package: &str,
+    version: &str,
+    options: &[&str],
+    output: &Output,
+) -> Result<PathBuf> {
+    let cache = cache()?;
+    let name = format!("{package}-{version}");
+    let done = cache.join(&name);
+    if done.is_dir() {
+        return Ok(done);
     }
-    Ok(binary)
+    let making = cache.join(format!(".{name}.{}", std::process::id()));
+    let target = making.join("target");
+    let mut install = cargo();
+    install.args(["install", package, "--version", version, "--no-track"]).args(options);
+    install.arg("--root").arg(&making).env("CARGO_TARGET_DIR", &target);
+    let made = output
+        .run(&mut install)
+        .and_then(|()| fs::remove_dir_all(&target).map_err(|error| failed("remove", &target, error)));
+    finish(made, &making, &done)?;
+    Ok(done)
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
