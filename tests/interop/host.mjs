@@ -24,7 +24,16 @@ export const CAPABILITIES = {
   streams: 'documents are served over HTTP at /v1/yjs',
   sweet: "y-sweet's HTTP API is served",
   http2: 'HTTP/2 with prior knowledge is spoken',
-  options: 'the command takes the options of `yonder serve` at its end'
+  options: 'the command takes the options of `yonder serve` at its end',
+  page: 'GET / is a page to try it with',
+  flush: 'what was received is stored when the process ends on SIGINT, also if nobody was told so',
+  'hang-up': 'the connection of a socket that the server has closed is ended by the server, also if the client never sent anything',
+  leaving: 'a held request whose client has left is noticed at once, not only when something is written to it',
+  listing: 'the list of documents knows their sizes at once',
+  light: 'it starts in a moment: a dozen at once are no load',
+  'document-limit': '--max-documents bounds how many documents are open',
+  'full-disk': 'a write beyond `ulimit -f` is an error of the store, and not the end of the process',
+  damage: 'documents lie in files of the data folder itself'
 }
 
 const declared = (process.env.YONDER_SKIP ?? '').split(',').map(name => name.trim()).filter(Boolean)
@@ -32,10 +41,15 @@ for (const name of declared) {
   if (!(name in CAPABILITIES)) throw new Error(`YONDER_SKIP names ${name}; known: ${Object.keys(CAPABILITIES).join(', ')}`)
 }
 
+/** Does the host openly lack this? For scenarios that are to wait longer for it there; whoever needs it says `needs`. */
+export function lacks (name) {
+  if (!(name in CAPABILITIES)) throw new Error(`no such capability: ${name}`)
+  return declared.includes(name)
+}
+
 /** Options for node:test: skipped, with the reason shown, only where YONDER_SKIP declares one of these capabilities. */
 export function needs (...names) {
-  for (const name of names) if (!(name in CAPABILITIES)) throw new Error(`no such capability: ${name}`)
-  const lacking = names.filter(name => declared.includes(name))
+  const lacking = names.filter(lacks)
   return lacking.length === 0 ? {} : { skip: `declared in YONDER_SKIP: ${lacking.join(', ')}` }
 }
 

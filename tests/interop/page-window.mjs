@@ -8,6 +8,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
 import { chromium } from 'playwright-core'
+import { lacks } from './host.mjs'
 
 export const server = process.env.YONDER_URL?.replace(/\/$/, '')
 const screenshots = process.env.SCREENSHOTS
@@ -27,6 +28,7 @@ export const requests = []
 export const complaints = []
 
 before(async () => {
+  if (lacks('page')) return
   assert.ok(server, 'YONDER_URL names the server to test, such as http://127.0.0.1:8787')
   if (screenshots) await mkdir(screenshots, { recursive: true })
   browser = await chromium.launch({

@@ -2,12 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { needs } from './host.mjs'
 import {
   by, caretTo, choose, complaints, cuttableLine, denial, fitsIts, inState, isSaved, MAYA, newName, NOTES, open, PHONE,
   picture, readOnly, requests, server, shows, TOMAS, until, withoutWriting, write
 } from './page-window.mjs'
 
-test('two windows edit together and converge', async t => {
+const page = needs('page')
+
+test('two windows edit together and converge', page, async t => {
   const document = newName()
   const maya = await open(t, document, { person: MAYA })
   const tomas = await open(t, document, { person: TOMAS })
@@ -26,7 +29,7 @@ test('two windows edit together and converge', async t => {
   await shows(tomas, both)
 })
 
-test('each sees the cursor of the other with a name, and it goes when the window closes', async t => {
+test('each sees the cursor of the other with a name, and it goes when the window closes', page, async t => {
   const document = newName()
   const maya = await open(t, document, { person: MAYA })
   const tomas = await open(t, document, { person: TOMAS })
@@ -43,7 +46,7 @@ test('each sees the cursor of the other with a name, and it goes when the window
   await maya.getByRole('button', { name: TOMAS.name }).waitFor({ state: 'detached' })
 })
 
-test('a name is changed in place, reaches the others, and is remembered on this device', async t => {
+test('a name is changed in place, reaches the others, and is remembered on this device', page, async t => {
   const document = newName()
   const maya = await open(t, document)
   const tomas = await open(t, document, { person: TOMAS })
@@ -62,7 +65,7 @@ test('a name is changed in place, reaches the others, and is remembered on this 
   assert.ok(await maya.getByRole('radio', { name: 'Violet' }).isChecked())
 })
 
-test('a second window opened with the link shows the text', async t => {
+test('a second window opened with the link shows the text', page, async t => {
   const maya = await open(t, newName(), { person: MAYA })
   await write(maya, 'The same in both windows.')
   const [second] = await Promise.all([
@@ -74,14 +77,14 @@ test('a second window opened with the link shows the text', async t => {
   await shows(second, 'The same in both windows.')
 })
 
-test('the link in the clipboard is the address of the document', async t => {
+test('the link in the clipboard is the address of the document', page, async t => {
   const maya = await open(t, newName(), { person: MAYA, permissions: ['clipboard-read', 'clipboard-write'] })
   await maya.getByRole('button', { name: 'Copy link' }).click()
   await maya.getByRole('button', { name: 'Copied' }).waitFor()
   assert.equal(await maya.evaluate(() => navigator.clipboard.readText()), maya.url())
 })
 
-test('a lost connection is shown, and what was typed meanwhile is merged when it is back', async t => {
+test('a lost connection is shown, and what was typed meanwhile is merged when it is back', page, async t => {
   const document = newName()
   const line = await cuttableLine(t)
   const maya = await open(t, document, { person: MAYA, base: line.url, mayLoseConnection: true })
@@ -110,7 +113,7 @@ test('a lost connection is shown, and what was typed meanwhile is merged when it
   await maya.getByRole('alert').waitFor({ state: 'hidden' })
 })
 
-test('the way to the server can be chosen, and the text goes through each', async t => {
+test('the way to the server can be chosen, and the text goes through each', page, async t => {
   const document = newName()
   const maya = await open(t, document, { person: MAYA })
   const tomas = await open(t, document, { person: TOMAS })
@@ -141,7 +144,7 @@ test('the way to the server can be chosen, and the text goes through each', asyn
   await by(maya, 'websocket')
 })
 
-test('where WebSockets are blocked the text comes by an event stream, and by a WebSocket once they are not', async t => {
+test('where WebSockets are blocked the text comes by an event stream, and by a WebSocket once they are not', page, async t => {
   const document = newName()
   const line = await cuttableLine(t)
   line.block(/^GET \/ws\//)
@@ -163,7 +166,7 @@ test('where WebSockets are blocked the text comes by an event stream, and by a W
   await isSaved(maya)
 })
 
-test('where nothing comes by WebSockets and event streams are held back, long-poll is used', async t => {
+test('where nothing comes by WebSockets and event streams are held back, long-poll is used', page, async t => {
   const document = newName()
   const maya = await open(t, document, {
     person: MAYA,
@@ -177,7 +180,7 @@ test('where nothing comes by WebSockets and event streams are held back, long-po
   await isSaved(maya)
 })
 
-test('a window that is put aside is gone for the others, and is back with what was written last', async t => {
+test('a window that is put aside is gone for the others, and is back with what was written last', page, async t => {
   const document = newName()
   const maya = await open(t, document, { person: MAYA })
   const tomas = await open(t, document, { person: TOMAS })
@@ -197,7 +200,7 @@ test('a window that is put aside is gone for the others, and is back with what w
   }
 })
 
-test('an edit that the server has not stored yet is not called saved', async t => {
+test('an edit that the server has not stored yet is not called saved', page, async t => {
   const held = []
   const maya = await open(t, newName(), {
     person: MAYA,
@@ -216,7 +219,7 @@ test('an edit that the server has not stored yet is not called saved', async t =
   await maya.getByRole('status').getByText('Synced and saved').waitFor()
 })
 
-test('a change of the hash switches documents and leaves the old one', async t => {
+test('a change of the hash switches documents and leaves the old one', page, async t => {
   const [here, there] = [newName(), newName()]
   const sockets = []
   const maya = await open(t, here, { person: MAYA, onSocket: socket => sockets.push(socket) })
@@ -238,7 +241,7 @@ test('a change of the hash switches documents and leaves the old one', async t =
   await shows(tomas, 'left behind')
 })
 
-test('the name in the header opens another document, slashes and spaces included', async t => {
+test('the name in the header opens another document, slashes and spaces included', page, async t => {
   const maya = await open(t, newName(), { person: MAYA })
   const name = `${newName()}/daily notes/ä`
   const field = maya.getByRole('textbox', { name: 'Document’s name' })
@@ -259,13 +262,13 @@ test('the name in the header opens another document, slashes and spaces included
   await shows(tomas, 'kept under its name')
 })
 
-test('without a name in the address a friendly one is chosen', async t => {
+test('without a name in the address a friendly one is chosen', page, async t => {
   const maya = await open(t, '', { person: MAYA })
   assert.match(new URL(maya.url()).hash, /^#[a-z]+-[a-z]+-\d+$/)
   await maya.getByText('Start writing.').waitFor()
 })
 
-test('undo takes back what I wrote and leaves what others wrote', async t => {
+test('undo takes back what I wrote and leaves what others wrote', page, async t => {
   const document = newName()
   const maya = await open(t, document, { person: MAYA })
   const tomas = await open(t, document, { person: TOMAS })
@@ -279,7 +282,7 @@ test('undo takes back what I wrote and leaves what others wrote', async t => {
   await shows(tomas, 'by Tomás\n')
 })
 
-test('a refusal by close code is shown with its reason and not retried', async t => {
+test('a refusal by close code is shown with its reason and not retried', page, async t => {
   let asked = 0
   const maya = await open(t, newName(), {
     person: MAYA,
@@ -298,7 +301,7 @@ test('a refusal by close code is shown with its reason and not retried', async t
   await until(() => asked === 2, 'the button asks the server again')
 })
 
-test('a refusal by an auth message is shown with its reason', async t => {
+test('a refusal by an auth message is shown with its reason', page, async t => {
   const maya = await open(t, `${newName()}?token=too%20old`, {
     person: MAYA,
     state: 'refused',
@@ -312,7 +315,7 @@ test('a refusal by an auth message is shown with its reason', async t => {
   assert.equal(await readOnly(maya), true)
 })
 
-test('a token that expires stops the writing and leaves the text on the screen', async t => {
+test('a token that expires stops the writing and leaves the text on the screen', page, async t => {
   let line
   const maya = await open(t, newName(), {
     person: MAYA,
@@ -331,7 +334,7 @@ test('a token that expires stops the writing and leaves the text on the screen',
   await shows(maya, 'long saved')
 })
 
-test('a document that may only be read says so, and gives back words that were not taken', async t => {
+test('a document that may only be read says so, and gives back words that were not taken', page, async t => {
   const document = newName()
   const tomas = await open(t, document, { person: TOMAS })
   await write(tomas, 'Read me.')
@@ -354,7 +357,7 @@ test('a document that may only be read says so, and gives back words that were n
   await until(async () => await copied() === 'Read me.!', 'the words are in the clipboard')
 })
 
-test('the page can be used on a phone', async t => {
+test('the page can be used on a phone', page, async t => {
   const document = newName('a-rather-long-name-for-a-document')
   const maya = await open(t, document, { person: MAYA })
   await write(maya, NOTES)
@@ -377,7 +380,7 @@ test('the page can be used on a phone', async t => {
 })
 
 for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
-  test(`the page is ${colorScheme} where the system is`, async t => {
+  test(`the page is ${colorScheme} where the system is`, page, async t => {
     const document = newName()
     const maya = await open(t, document, { person: MAYA, colorScheme })
     const tomas = await open(t, document, { person: TOMAS, colorScheme })
@@ -395,7 +398,7 @@ for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
   })
 }
 
-test('no request leaves the host', () => {
+test('no request leaves the host', page, () => {
   const hosts = new Set(requests.map(({ url, home }) => `${new URL(url).host} from ${home}`))
   assert.deepEqual([...hosts].filter(pair => pair.split(' from ')[0] !== pair.split(' from ')[1]), [])
   for (const path of ['/', '/assets/app.js', '/assets/app.css']) {
@@ -404,4 +407,4 @@ test('no request leaves the host', () => {
   assert.ok(requests.some(({ url }) => new URL(url).pathname.startsWith('/ws/')), 'a WebSocket was opened')
 })
 
-test('nothing is complained about on the console', () => assert.deepEqual(complaints, []))
+test('nothing is complained about on the console', page, () => assert.deepEqual(complaints, []))

@@ -3,6 +3,7 @@ import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import { WebSocket } from 'ws'
 import { atEnd } from './ending.mjs'
+import { lacks } from './host.mjs'
 import { until, within } from './waiting.mjs'
 
 export const SYNC = 0
@@ -44,6 +45,8 @@ export class Raw {
       resolve(this.close)
     }))
     socket.on('error', error => { this.error = error })
+    // Where the server does not end the connection, `ws` would wait for that before it tells of the close.
+    if (lacks('hang-up')) socket.once('open', () => socket._receiver.once('conclude', () => setImmediate(() => socket._socket?.destroySoon())))
     socket.on('message', (data, binary) => this.receive(data, binary))
   }
 

@@ -1,12 +1,14 @@
 // The one entry: `YONDER_UP="..." node run.mjs [FILE ...]` runs every scenario (or these files) against that host, and
 // ends with what passed as tables (also written to the file YONDER_TABLE, if that is set).
 // Each file starts its own servers; page.test.mjs gets the URL of one that is started here.
-import { spawn } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
+import { finished } from 'node:stream/promises'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
-import { Host } from './host.mjs'
+import { Host, lacks } from './host.mjs'
+import table from './table.mjs'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
 const all = readdirSync(folder).filter(file => file.endsWith('.test.mjs')).sort()
@@ -14,19 +16,19 @@ const files = process.argv.length > 2 ? process.argv.slice(2) : all
 const unknown = files.filter(file => !all.includes(file))
 if (unknown.length > 0) throw new Error(`no such file: ${unknown.join(', ')}; there are ${all.join(', ')}`)
 
-const scratch = mkdtempSync(join(tmpdir(), 'yonder-interop-'))
-const table = join(scratch, 'table.md')
-const page = files.includes('page.test.mjs') ? await Host.up() : undefined
-// A file ends with its tests: YjsProvider goes on saying goodbye to a server that is gone, for ever.
-const tests = spawn(process.execPath, ['--test', '--test-force-exit', '--test-concurrency=2', '--test-timeout=180000',
-  '--test-reporter=spec', '--test-reporter-destination=stdout', '--test-reporter=./table.mjs', `--test-reporter-destination=${table}`, ...files], {
-  cwd: folder,
-  stdio: 'inherit',
-  env: { ...process.env, ...(page ? { YONDER_URL: page.url } : {}) }
-})
-const code = await new Promise(resolve => tests.once('exit', (code, signal) => resolve(signal ? 1 : code)))
+process.chdir(folder)
+const page = files.includes('page.test.mjs') && !lacks('page') ? await Host.up() : undefined
+if (page) process.env.YONDER_URL = page.url
+// A file ends with its tests: YjsProvider goes on saying goodbye to a server that is gone, for ever. This process does not end
+// so: it would not wait for its reporters.
+const tests = run({ files: files.map(file => folder + file), concurrency: 2, timeout: 300_000, forceExit: true })
+let failed = false
+tests.on('test:fail', () => { failed = true })
+const shown = tests.compose(new spec())
+shown.pipe(process.stdout)
+const made = text(tests.compose(table))
+await finished(shown)
 await page?.down()
-console.log('\n' + readFileSync(table, 'utf8'))
-if (process.env.YONDER_TABLE) copyFileSync(table, process.env.YONDER_TABLE)
-rmSync(scratch, { recursive: true })
-process.exit(code)
+console.log('\n' + await made)
+if (process.env.YONDER_TABLE) writeFileSync(process.env.YONDER_TABLE, await made)
+process.exit(failed ? 1 : 0)

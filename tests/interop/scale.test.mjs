@@ -5,13 +5,15 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, describe, test } from 'node:test'
 import { atEnd } from './ending.mjs'
-import { Host, needs } from './host.mjs'
+import { Host, lacks, needs } from './host.mjs'
 import { metric, untilHeld } from './metrics.mjs'
 import { ask, Events, Held } from './request.mjs'
 import { applied, at, create, eventFrames, framed, list, post, read, refused, unframed, writer } from './streams.mjs'
 import { until, within } from './waiting.mjs'
 
-const options = needs('streams', 'options', 'metrics')
+const options = needs('streams', 'options')
+/** Whether it can be told how many are held, and what that costs the process that was started. */
+const counted = !lacks('metrics')
 const EACH = 2_000
 /** Connections that are opened at once: less than a listener's queue. */
 const WAVE = 100
@@ -24,15 +26,15 @@ describe('thousands of held requests', options, () => {
     const path = await create(host, 'scale/notes')
     const { next } = await read(host, path)
     const { push } = writer()
-    const before = { memory: memory(host), files: files(host) }
+    const before = counted && { memory: memory(host), files: files(host) }
 
     const streams = await inWaves(EACH, () => held(t, host, path, { offset: next, live: 'sse' }), ({ opened }) => opened)
-    await untilHeld(host, EACH, 'all event streams', 30_000)
-    const atStreams = memory(host)
+    if (counted) await untilHeld(host, EACH, 'all event streams', 30_000)
+    const atStreams = counted && memory(host)
     const polls = await inWaves(EACH, () => held(t, host, path, { offset: next, live: 'long-poll' }), ({ sent }) => sent)
-    await untilHeld(host, 2 * EACH, 'all', 30_000)
-    const atAll = memory(host)
-    t.diagnostic(`${kib(atStreams - before.memory)} KiB of the server's memory for each event stream, ${kib(atAll - atStreams)} KiB for each long-poll, connection included`)
+    if (counted) await untilHeld(host, 2 * EACH, 'all', 30_000) // elsewhere some polls may come after the edit, and find it
+    const atAll = counted && memory(host)
+    if (counted) t.diagnostic(`${kib(atStreams - before.memory)} KiB of the server's memory for each event stream, ${kib(atAll - atStreams)} KiB for each long-poll, connection included`)
 
     const began = performance.now()
     await post(host, path, [push('to all')])
@@ -41,18 +43,20 @@ describe('thousands of held requests', options, () => {
     for (const { status, bytes } of answers) assert.deepEqual([status, list(applied(unframed(bytes)))], [200, ['to all']])
     await until(() => streams.every(stream => eventFrames(stream.events).length > 0), 'all event streams have it', 30_000)
     for (const { events } of streams) assert.deepEqual(list(applied(eventFrames(events))), ['to all'])
-    await untilHeld(host, EACH, 'only the event streams stay')
+    if (counted) await untilHeld(host, EACH, 'only the event streams stay')
 
     for (const stream of streams) stream.abort()
-    await untilHeld(host, 0, 'all have left')
-    await until(() => files(host) <= before.files, () => `the server has closed its sockets: ${before.files} open files before, ${files(host)} now`)
-    assert.equal(await metric(host, 'connections'), 0, 'none of them counted as a socket')
-    t.diagnostic(`the server's memory: ${mib(before.memory)} MiB before, ${mib(atAll)} MiB with all, ${mib(memory(host))} MiB when they had left`)
+    if (counted) {
+      await untilHeld(host, 0, 'all have left')
+      await until(() => files(host) <= before.files, () => `the server has closed its sockets: ${before.files} open files before, ${files(host)} now`)
+      assert.equal(await metric(host, 'connections'), 0, 'none of them counted as a socket')
+      t.diagnostic(`the server's memory: ${mib(before.memory)} MiB before, ${mib(atAll)} MiB with all, ${mib(memory(host))} MiB when they had left`)
+    }
     await post(host, path, [push('afterwards')])
     assert.deepEqual(list(applied((await read(host, path)).frames)), ['to all', 'afterwards'])
   })
 
-  test('a document holds so many requests and not one more', async t => {
+  test('a document holds so many requests and not one more', needs('metrics'), async t => {
     const host = await Host.up({ options: ['--max-held-per-document', '10'] })
     atEnd(t, () => host.down())
     const path = await create(host, 'scale/bounded')
@@ -80,9 +84,9 @@ describe('thousands of held requests', options, () => {
   })
 })
 
-describe('clients that leave without a word', options, () => {
+describe('clients that leave without a word', needs('streams', 'options', 'metrics'), () => {
   const COUNT = 200
-  const host = options.skip ? undefined : Host.up({ options: ['--long-poll-seconds', '4', '--sse-seconds', '4'] })
+  const host = options.skip || !counted ? undefined : Host.up({ options: ['--long-poll-seconds', '4', '--sse-seconds', '4'] })
   after(async () => (await host)?.down())
 
   const LEAVING = {
@@ -122,7 +126,8 @@ describe('clients that leave without a word', options, () => {
     const head = `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${body.length}\r\n\r\n`
     const half = Buffer.concat([Buffer.from(head), body.subarray(0, body.length / 2)])
     const sockets = await inWaves(COUNT, () => bare(t, server, half), ({ sent }) => sent)
-    await until(() => files(server) >= before + COUNT, 'the server has taken all of them')
+    // Connections of before may have been counted that are closed by now.
+    await until(() => files(server) >= before + COUNT - 10, 'the server has taken all of them')
     sockets.forEach((socket, n) => Object.values(LEAVING)[n % 3](socket))
     await until(() => files(server) <= before, () => `the server has closed its sockets: ${before} open files before, ${files(server)} now`)
     assert.deepEqual((await read(server, path)).frames, [])

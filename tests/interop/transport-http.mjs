@@ -95,7 +95,8 @@ export class HttpClient extends Transport {
         if (signal.aborted) return
         if (error instanceof Refusal) {
           this.closes.push({ code: error.status, reason: error.message })
-          if ([401, 403, 404].includes(error.status)) { this.synced = false; return }
+          const replaced = error.message.includes('SNAPSHOT_NOT_FOUND') // by a newer one, since it was told of it
+          if ([401, 403, 404].includes(error.status) && !replaced) { this.synced = false; return }
         } else if (!isNetwork(error)) {
           this.faults.push(error.stack)
         }
@@ -108,12 +109,12 @@ export class HttpClient extends Transport {
   /** Creates the document, or finds it, and reads what there is. Resolves with the offset from where to go on. */
   async #begin () {
     await this.#ask('PUT')
-    const answer = await this.#ask('GET', { offset: 'snapshot' }) // follows the redirect
+    let answer = await this.#ask('GET', { offset: 'snapshot' }) // follows the redirect
     if (new URL(answer.url).searchParams.get('offset').endsWith('_snapshot')) {
       this.#apply([new Uint8Array(await answer.arrayBuffer())])
-    } else {
-      this.#apply(unframed(new Uint8Array(await answer.arrayBuffer())))
+      answer = await this.#ask('GET', { offset: answer.headers.get('stream-next-offset') }) // what came after it
     }
+    this.#apply(unframed(new Uint8Array(await answer.arrayBuffer())))
     return answer.headers.get('stream-next-offset')
   }
 
@@ -126,7 +127,7 @@ export class HttpClient extends Transport {
       try {
         await this.#ask('POST', {}, framed(...batch))
       } catch (error) {
-        if (!(error instanceof Refusal)) {
+        if (!(error instanceof Refusal) || error.status === 503) {
           this.queue.unshift(...batch)
           await pauseFor(RETRY)
         } else {
@@ -147,7 +148,7 @@ export class HttpClient extends Transport {
         try {
           await this.#ask('POST', { awareness: 'default' }, framed(encodeAwarenessUpdate(this.awareness, [this.id])))
         } catch (error) {
-          if (error instanceof Refusal) this.closes.push({ code: error.status, reason: error.message })
+          if (error instanceof Refusal && error.status !== 503) this.closes.push({ code: error.status, reason: error.message })
           else this.moved = true
           await pauseFor(RETRY)
         }

@@ -37,6 +37,11 @@ export class SweetClient extends Transport {
   get connected () { return this.provider.wsconnected }
   get stored () { return this.synced && !this.provider.hasLocalChanges }
 
+  get report () {
+    const { status, localVersion, ackedVersion, websocket } = this.provider
+    return `${status}, socket ${websocket?.readyState}, ${ackedVersion} of ${localVersion} acknowledged; ${super.report}`
+  }
+
   /** In 0.9.1 `disconnect` only makes it connect again, so that is held back here. */
   offline () {
     this.provider.connect = async () => {}
