@@ -145,6 +145,10 @@ impl Log {
     /// Makes the document unless it is there.
     pub(crate) fn create(&mut self, updates: &[Bytes]) -> Result<(bool, Tail), LogError> {
         let name = self.name.clone();
+        if name.is_empty() {
+            worker::console_error!("the platform does not tell the object's name");
+            return Err(LogError::Refused);
+        }
         self.change(|sql, head| {
             let head = match head {
                 Some(head) if head.is_live() => return Ok((true, head.tail)),

@@ -179,7 +179,7 @@ impl Object {
         self.with(|awake| awake.give(input))
     }
 
-    fn open(self: &Rc<Self>, grant: Grant) -> Result<Response> {
+    fn open(self: &Rc<Self>, grant: Grant, parts: &Parts) -> Result<Response> {
         let pair = WebSocketPair::new()?;
         let opened = self.with(|awake| {
             let conn = awake.host.sockets.expect(pair.server.as_ref().clone());
@@ -194,9 +194,9 @@ impl Object {
             Ok(Ok(())) => Response::from_websocket(pair.client),
             Ok(Err(error)) => {
                 console_error!("a socket was not accepted: {error:?}");
-                web::refuse("", &ApiError::overloaded("the document takes no more connections"))
+                web::refuse(parts.path(), &ApiError::overloaded("the document takes no more connections"))
             }
-            Err(error) => web::refuse("", &error),
+            Err(error) => web::refuse(parts.path(), &error),
         }
     }
 
@@ -248,7 +248,7 @@ impl Object {
             return web::answer("", ApiError::invalid("this did not come from the Worker").into(), false);
         };
         let asking = match parts.route(&self.setup.config) {
-            Route::Socket(Ok((_, grant))) => return self.open(grant),
+            Route::Socket(Ok((_, grant))) => return self.open(grant, &parts),
             Route::Socket(Err(error)) => return web::refuse(parts.path(), &error),
             Route::Reply(reply) => return web::answer(parts.path(), reply, parts.is_head()),
             Route::Document(asking) => Ok(asking),
@@ -337,7 +337,7 @@ impl Document {
             }
             None => object.with(|awake| {
                 awake.host.close(conn, Close::new(Close::UNSUPPORTED, "frames are binary in this protocol"));
-                awake.give(Input::Closed { conn });
+                awake.end(conn);
             }),
         };
         if let Err(error) = given {

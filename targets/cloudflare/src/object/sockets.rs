@@ -36,6 +36,11 @@ pub(super) struct Parked {
 }
 
 impl Socket {
+    /// Its session is over: a later instance that hears of it must not resume it.
+    fn unpark(&self) {
+        let _ = self.socket.serialize_attachment(JsValue::NULL);
+    }
+
     fn send(&self, frame: &[u8]) {
         self.send_buffer(&Uint8Array::from(frame).buffer());
     }
@@ -162,14 +167,17 @@ impl Sockets {
             let _ = socket.socket.accept();
             early.iter().for_each(|frame| socket.send(frame));
         }
-        // Its session is over: whoever hears that it has closed must not resume it. It may be closed already.
-        let _ = socket.socket.serialize_attachment(JsValue::NULL);
+        socket.unpark();
+        // It may be closed already.
         let _ = socket.socket.close_with_code_and_reason(reason.code, &reason.reason);
         true
     }
 
+    /// Lets go of a socket that is gone.
     pub(super) fn forget(&mut self, conn: ConnId) {
-        self.list.remove(&conn);
+        if let Some(socket) = self.list.remove(&conn) {
+            socket.unpark();
+        }
     }
 }
 
