@@ -54,7 +54,8 @@ let ending = false
 async function end (code) {
   if (ending) return
   ending = true
-  setTimeout(() => process.exit(1), 5000).unref()
+  // workerd is slow to end where the processor is shared.
+  setTimeout(() => process.exit(1), 25_000).unref()
   // What never started does not end well.
   await miniflare.dispose().catch(() => {})
   process.exit(code)

@@ -5,7 +5,7 @@ import * as Y from 'yjs'
 import { converge, join } from './client.mjs'
 import { atEnd } from './ending.mjs'
 import { Host, needs } from './host.mjs'
-import { AUTH, dial, isAuth, isStep1, isUpdate } from './raw.mjs'
+import { AUTH, dial, isAuth, isStep1, isUpdate, stored } from './raw.mjs'
 import { mint, seconds } from './token.mjs'
 import { until } from './waiting.mjs'
 
@@ -105,6 +105,7 @@ describe('auth', { concurrency: 6, ...lacking }, () => {
     const first = await join(t, own, 'doc', { token: token({ doc: 'doc' }, OLD) })
     first.doc.getText('text').insert(0, 'kept')
     await converge([first, await join(t, own, 'doc', { token: token({ doc: 'doc' }, OLD) })])
+    await stored(own, 'doc', { query: { token: token({ doc: 'doc' }, OLD) } })
     await own.stop()
     await own.start({ keys: keyed(OLD, NEW) })
     for (const key of [OLD, NEW]) {
@@ -152,6 +153,23 @@ describe('auth', { concurrency: 6, ...lacking }, () => {
     assert.equal(late.doc.getText('text').toString(), 'allowed')
     assert.equal(late.doc.store.clients.size, 1)
     assert.equal(late.doc.store.pendingStructs, null)
+  })
+
+  test('a read-only client may answer our step 1 with what another has just written', async t => {
+    const writer = await dial(t, host, '/ws/read-relayed', { query: { token: token({ doc: 'read-relayed' }) } })
+    await writer.roundTrip()
+    const reader = await dial(t, host, '/ws/read-relayed', { query: { token: token({ doc: 'read-relayed', perm: 'read' }) } })
+    await reader.got(isStep1, 'the server asks')
+    const written = new Y.Doc()
+    written.getText('text').insert(0, 'on its way to the store')
+    writer.update(Y.encodeStateAsUpdate(written))
+    reader.step2((await reader.got(isUpdate, 'the edit is relayed')).update)
+    reader.step2(await reader.roundTrip())
+    await reader.roundTrip()
+    assert.equal(reader.count(isAuth), 0, 'that was not a write')
+    written.getText('text').insert(0, 'its own: ')
+    reader.step2(Y.encodeStateAsUpdate(written))
+    await reader.got(isAuth, 'the reader is told')
   })
 
   test('a read-only client may answer our step 1 with nothing or with what we know', async t => {

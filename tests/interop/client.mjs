@@ -51,7 +51,7 @@ export function same (clients) {
 }
 
 /** Resolves once all clients hold the same document. */
-export function converge (clients, ms = 20_000) {
+export function converge (clients, ms) {
   return until(() => same(clients), () => `${clients.length} clients of ${clients[0].name} converge; state vectors ` +
     clients.map(client => JSON.stringify([...Y.decodeStateVector(Y.encodeStateVector(client.doc))])).join(' | ') +
     `; ${clients.map(client => client.report).join(' | ')}`, ms)

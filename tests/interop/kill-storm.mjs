@@ -22,6 +22,8 @@ import { pauseFor, until, within } from './waiting.mjs'
 
 const DOCS = ['storm-a', 'storm-b']
 const CLIENTS = 4
+/** How many edits are acknowledged before a kill. */
+export const STORM = 100
 const TOKENS_PER_ACK = 5
 const UNANSWERED = 4 // acknowledgements that a client on a socket waits for at most before it writes on
 
@@ -62,7 +64,9 @@ export async function storm ({ up, kills = 5, transport = 'ws', options, peer, s
         Writer.open(host, DOCS[i % DOCS.length], `${round}.${i}`)))
       const readers = follow ? DOCS.map(doc => new Follower(host, doc, follow)) : []
       const writing = clients.map(client => client.write())
-      await until(() => clients.every(client => client.acked > 0), () => `every client is acknowledged something: ${clients.map(client => client.acked)}`, 20_000)
+      // A storm, not a breeze, however slow the machine is.
+      const storming = () => clients.every(client => client.acked > 0) && clients.reduce((sum, client) => sum + client.acked, 0) >= STORM
+      await until(storming, () => `every client is acknowledged something, and all together ${STORM}: ${clients.map(client => client.acked)}`)
       await pauseFor(prng.int32(random, 50, 600))
       await host.kill()
       await Promise.all(writing)

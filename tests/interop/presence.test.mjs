@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { converge, join, misses, sees, TRANSPORTS, transports } from './client.mjs'
 import { atEnd } from './ending.mjs'
-import { Host, lacks, needs, SHORT_DEADLINES } from './host.mjs'
-import { dial } from './raw.mjs'
+import { Host, needs, SHORT_DEADLINES } from './host.mjs'
+import { stored } from './raw.mjs'
 import { Line } from './line.mjs'
 import { never, pauseFor, until } from './waiting.mjs'
 
@@ -121,7 +121,7 @@ describe('presence', { concurrency: true }, () => {
         await sees(a, b, { name: 'b' })
         a.doc.getText('text').insert(0, 'kept')
         await converge([a, b])
-        if (lacks('flush')) await (await dial(t, own, own.path(a.name))).roundTrip() // what it holds it has stored
+        await stored(own, a.name)
         for (const client of [a, b]) client.offline()
         await own.stop()
         await own.start()

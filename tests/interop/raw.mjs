@@ -24,6 +24,17 @@ export async function dial (t, host, path, { query = {}, ...options } = {}) {
   return raw
 }
 
+/** Before a stop: where that does not store what the host has taken of a document (`flush`), an answered question has. */
+export async function stored (host, doc, options) {
+  if (!lacks('flush')) return
+  const raw = await dial(undefined, host, host.path(doc), options)
+  try {
+    await raw.roundTrip()
+  } finally {
+    raw.socket.terminate()
+  }
+}
+
 export class Raw {
   constructor (base, path, options = {}) {
     const socket = new WebSocket(base, {

@@ -1,5 +1,5 @@
 // The one entry: `YONDER_UP="..." node run.mjs [FILE ...]` runs every scenario (or these files) against that host, and
-// ends with what passed as tables (also written to the file YONDER_TABLE, if that is set).
+// ends with what passed as tables (also written to the file YONDER_TABLE, if that is set), and with what failed.
 // Each file starts its own servers; page.test.mjs gets the URL of one that is started here.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
@@ -7,6 +7,7 @@ import { finished } from 'node:stream/promises'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
+import failures from './failures.mjs'
 import { Host, lacks } from './host.mjs'
 import table from './table.mjs'
 
@@ -27,8 +28,10 @@ tests.on('test:fail', () => { failed = true })
 const shown = tests.compose(new spec())
 shown.pipe(process.stdout)
 const made = text(tests.compose(table))
+const wrong = text(tests.compose(failures))
 await finished(shown)
 await page?.down()
 console.log('\n' + await made)
 if (process.env.YONDER_TABLE) writeFileSync(process.env.YONDER_TABLE, await made)
+console.log(await wrong)
 process.exit(failed ? 1 : 0)

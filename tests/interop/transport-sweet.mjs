@@ -42,13 +42,15 @@ export class SweetClient extends Transport {
     return `${status}, socket ${websocket?.readyState}, ${ackedVersion} of ${localVersion} acknowledged; ${super.report}`
   }
 
-  /** In 0.9.1 `disconnect` only makes it connect again, so that is held back here. */
+  /** In 0.9.1 `disconnect` only makes it connect again, and a loop that is trying goes on: both are held back here. */
   offline () {
     this.provider.connect = async () => {}
+    this.provider.attemptToConnect = async () => true
     this.provider.disconnect()
   }
 
   online () {
+    delete this.provider.attemptToConnect
     this.#reconnecting()
     this.provider.setStatus('offline')
     this.connect()
@@ -67,10 +69,18 @@ export class SweetClient extends Transport {
     this.awareness.destroy()
   }
 
-  /** Each closed socket calls `connect`, which only warns while its loop runs already. */
+  /**
+   * Each closed socket calls `connect`, which only warns while its loop runs already. If the socket closes in the moment in
+   * which the loop has connected and not yet ended, 0.9.1 would stay as it is for ever: here it begins again.
+   */
   #reconnecting () {
     const { provider } = this
-    provider.connect = async () => { if (!provider.isConnecting) await YSweetProvider.prototype.connect.call(provider) }
+    const connect = async () => {
+      if (provider.isConnecting) return
+      do await YSweetProvider.prototype.connect.call(provider)
+      while (provider.status === 'error' && provider.connect === connect)
+    }
+    provider.connect = connect
   }
 }
 

@@ -15,7 +15,7 @@ export class Transport {
     this.closes = []
   }
 
-  untilSynced (ms = 20_000) {
+  untilSynced (ms) {
     return until(() => this.synced, () => `a client of ${this.name} is synced; ${this.report}`, ms)
   }
 

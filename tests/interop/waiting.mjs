@@ -1,7 +1,10 @@
 // Waiting for conditions instead of sleeping: every wait has a limit and says what it was waiting for.
 
+/** The limit where nothing depends on how soon it is: it is only spent when something fails, also where the processor is shared. */
+export const PATIENCE = 30_000
+
 /** Resolves with the first truthy value of `condition`; rejects after `ms`, naming `what` (a text, or a function giving one). */
-export async function until (condition, what, ms = 10_000) {
+export async function until (condition, what, ms = PATIENCE) {
   const end = performance.now() + ms
   let pause = 1
   for (;;) {
@@ -14,7 +17,7 @@ export async function until (condition, what, ms = 10_000) {
 }
 
 /** Rejects when `promise` has not settled after `ms`. */
-export async function within (promise, what, ms = 10_000) {
+export async function within (promise, what, ms = PATIENCE) {
   let timer
   const limit = new Promise((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${say(what)}`)), ms)

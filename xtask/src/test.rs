@@ -4,7 +4,7 @@
 //! wait for time to pass, and so run alone, when nothing else takes the processor from them.
 
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{cloudflare, tools, up, wasm};
+use crate::{cloudflare, sim, tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ pub(crate) enum Name {
     Rust,
     /// The core as a Wasm module.
     Wasm,
+    /// The simulator, and each invariant broken on purpose.
+    Sim,
     /// The page is what its sources give.
     Page,
     /// yonder-provider, against a scripted server and the native one.
@@ -33,9 +35,10 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Rust,
         Self::Wasm,
+        Self::Sim,
         Self::Page,
         Self::Provider,
         Self::Interop,
@@ -48,6 +51,7 @@ impl Name {
         match self {
             Self::Rust => "rust",
             Self::Wasm => "wasm",
+            Self::Sim => "sim",
             Self::Page => "page",
             Self::Provider => "provider",
             Self::Interop => "interop",
@@ -71,7 +75,7 @@ impl FromStr for Name {
 pub(crate) fn run(only: &[Name]) -> Result {
     let began = Instant::now();
     let step = |name| (only.is_empty() || only.contains(&name)).then(|| Step::new(name)).transpose();
-    let (rust, wasm) = (step(Name::Rust)?, step(Name::Wasm)?);
+    let (rust, wasm, sim) = (step(Name::Rust)?, step(Name::Wasm)?, step(Name::Sim)?);
     let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
     let (mut provider, mut openapi) = (step(Name::Provider)?, step(Name::OpenApi)?);
     let (mut cloudflare, mut workerd) = (step(Name::Cloudflare)?, step(Name::Workerd)?);
@@ -80,7 +84,8 @@ pub(crate) fn run(only: &[Name]) -> Result {
         let by_cargo = scope.spawn(|| {
             let rust = rust.map(|step| step.with(test_rust).end());
             let wasm = wasm.map(|step| step.with(wasm::build).with(wasm::test).end());
-            [rust, wasm].into_iter().flatten().collect::<Vec<_>>()
+            let sim = sim.map(|step| step.with(sim::test).end());
+            [rust, wasm, sim].into_iter().flatten().collect::<Vec<_>>()
         });
         let page = page.map(|step| step.with(test_page).end());
         interop = interop.take().map(|step| step.with(|output| set_up_interop(output).map(|_| ())));
@@ -106,6 +111,9 @@ pub(crate) fn run(only: &[Name]) -> Result {
         println!("{:<10} {:>8}  {}{problem}", step.name.text(), seconds(step.spent), step.counts);
     }
     println!("{sum}");
+    for step in done.iter().filter(|step| step.problem.is_some()) {
+        println!("\n== {} failed; the end of its output:\n{}", step.name.text(), step.cause);
+    }
     let failed: Vec<_> =
         done.iter().filter(|step| step.problem.is_some()).map(|step| step.name.text()).collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
@@ -215,6 +223,8 @@ struct Done {
     spent: Duration,
     counts: Counts,
     problem: Option<String>,
+    /// The part of its output that tells why, if anything does.
+    cause: String,
 }
 
 impl Step {
@@ -248,8 +258,23 @@ impl Step {
             block.push_str(&format!("FAILED: {problem}\n"));
         }
         print!("{block}");
-        Done { name, spent, counts, problem: self.result.err() }
+        Done { name, spent, counts, problem: self.result.err(), cause: cause(&text) }
     }
+}
+
+/// What tests/interop/failures.mjs begins with.
+const FAILED_TESTS: &str = "== failed tests";
+/// Lines of output that are shown again, where nothing says which ones matter.
+const LAST: usize = 40;
+/// Lines that are shown again at most.
+const MOST: usize = 200;
+
+/// All that a step says of tests that failed, or its last lines.
+fn cause(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let marked = lines.iter().position(|line| line.starts_with(FAILED_TESTS));
+    let from = marked.unwrap_or(lines.len().saturating_sub(LAST));
+    lines.into_iter().skip(from).take(MOST).collect::<Vec<_>>().join("\n")
 }
 
 /// How many tests there were.
@@ -320,6 +345,13 @@ mod tests {
         let counts = Counts::of(&[cargo, spec, tap].join("\n"));
         assert_eq!(counts, Counts { passed: 20, failed: 3, skipped: 4 });
         assert_eq!(counts.to_string(), "20 passed, 3 failed, 4 skipped");
+    }
+
+    #[test]
+    fn the_cause_is_what_failed_or_the_end() {
+        assert_eq!(cause("a\n== failed tests: 1\n\n✖ b\n"), "== failed tests: 1\n\n✖ b");
+        let long: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        assert_eq!(cause(&long.join("\n")), long[60..].join("\n"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) fn own(output: &Output) -> Result {
     let mut run = node()?;
     // Most of it waits for time to pass.
     run.args(["--test", "--test-concurrency=2", "--test-timeout=180000", "--test-force-exit"]);
-    run.args(["--test-reporter=spec", "."]).current_dir(root().join("tests/cloudflare"));
+    run.args(REPORTERS).arg(".").current_dir(root().join("tests/cloudflare"));
     run.env("WRANGLER", packages).env("YONDER_WORKER", built());
     output.run(hosted(&mut run)?)
 }
@@ -38,6 +38,14 @@ pub(crate) fn interop(output: &Output) -> Result {
     run.args(OPENAPI).env("SCHEMATHESIS", packages);
     scenarios.and(output.run(hosted(&mut run)?))
 }
+
+/// As they come, and what failed at the end. Paths are those of the tests' folder.
+const REPORTERS: [&str; 4] = [
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=../interop/failures.mjs",
+    "--test-reporter-destination=stdout",
+];
 
 /// With the commands that start it.
 fn hosted(run: &mut Command) -> Result<&mut Command> {
