@@ -3,17 +3,18 @@
 //! An update counts as accepted when it was checked and may be relayed, and as stored when the store said so.
 //! Both are counted from the room's start, so that an answer can wait for "everything accepted before it".
 
+mod attempt;
+mod tail;
+
 use crate::effect::{Effects, Millis, OpId};
 use crate::limits::Limits;
 use crate::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail};
 use crate::replica::Replica;
-use crate::update::Summary;
+use attempt::{Attempt, Rounds};
 use bytes::Bytes;
 
 /// Updates that a loaded replica keeps unmerged before it is cheaper to load it again.
 const UNMERGED_MAX: (usize, usize) = (2048, 2 << 20);
-/// Milliseconds until a request that failed is tried again: the first time, and at most.
-const RETRY: (u64, u64) = (50, 2_000);
 /// Bytes that are not held back.
 const HELD_MAX: usize = 256 << 10;
 /// Milliseconds of rest after a compaction that failed.
@@ -21,6 +22,10 @@ const COMPACTION_REST: u64 = 30_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Document {
+    /// Others write to the log as well: what is known of it holds for the moment only.
+    shared: bool,
+    /// Updates by which the tail may be longer before this room compacts it: not all of them are to begin at once.
+    patience: u64,
     next_op: u64,
     state: State,
     in_flight: Option<InFlight>,
@@ -33,6 +38,12 @@ pub(crate) struct Document {
     accepted: u64,
     stored: u64,
     tail: Option<Tail>,
+    /// When that was learnt.
+    tail_at: Millis,
+    /// Loads of the replica.
+    loads: Rounds,
+    /// Questions for the tail.
+    peeks: Rounds,
     /// No append may be asked of the store.
     paused: bool,
     /// A question for the tail alone.
@@ -53,6 +64,10 @@ enum State {
     Warm {
         replica: Box<Replica>,
         used: Millis,
+        /// The place up to which it was loaded.
+        place: Offset,
+        /// A load of what others have written since.
+        refresh: Option<Attempt>,
     },
 }
 
@@ -60,15 +75,6 @@ enum State {
 struct InFlight {
     attempt: Attempt,
     updates: Vec<Bytes>,
-}
-
-/// A request to the store, and when to repeat it.
-#[derive(Debug)]
-struct Attempt {
-    op: OpId,
-    since: Millis,
-    failures: u32,
-    retry_at: Option<Millis>,
 }
 
 /// What a reply of the store means for the room.
@@ -87,6 +93,16 @@ pub(crate) enum Outcome {
 }
 
 impl Document {
+    /// A document that nothing is known of; `shared` tells that others write to its log as well.
+    pub(crate) fn new(shared: bool) -> Self {
+        Self { shared, ..Self::default() }
+    }
+
+    /// The round of loads that answers whoever asks now, see [`Document::replica`].
+    pub(crate) fn next_load(&self) -> u64 {
+        if self.shared { self.loads.begun + 1 } else { 0 }
+    }
+
     /// How many updates were accepted so far.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted
@@ -104,39 +120,25 @@ impl Document {
 
     /// The document's size as far as it is known: a cold room learns it with its first append.
     pub(crate) fn bytes(&self) -> u64 {
-        self.tail.map_or(0, |tail| tail.document_bytes()) + self.unstored_bytes as u64
+        self.tail.as_ref().map_or(0, Tail::document_bytes) + self.unstored_bytes as u64
     }
 
-    /// How long the log is and whether the document is there, as far as that is known: [`Document::peek`].
-    pub(crate) fn tail(&self) -> Option<&Tail> {
-        self.tail.as_ref()
-    }
-
-    /// Asks for the tail, unless it is known or asked for.
-    pub(crate) fn peek(&mut self, now: Millis, effects: &mut Effects) {
-        if self.tail.is_none() && self.peek.is_none() && !matches!(self.state, State::Loading { .. }) {
-            self.peek_again(now, effects);
+    /// The place that the replica has for certain; of the log, where nobody else writes to it.
+    pub(crate) fn place(&self) -> Offset {
+        match &self.state {
+            State::Warm { place, .. } if self.shared => place.clone(),
+            State::Warm { .. } | State::Cold | State::Loading { .. } => {
+                self.tail.as_ref().map(|tail| tail.end.clone()).unwrap_or_default()
+            }
         }
-    }
-
-    /// Whether the tail is asked for: what is known of it may be wrong.
-    pub(crate) fn is_peeking(&self) -> bool {
-        self.peek.is_some()
-    }
-
-    /// Asks for the tail although one is known, or was asked for: it is in doubt, and an earlier question may be
-    /// answered from before the doubt.
-    pub(crate) fn peek_again(&mut self, now: Millis, effects: &mut Effects) {
-        let attempt = self.attempt(now);
-        effects.store(attempt.op, LogOp::Load { since: Offset::END });
-        self.peek = Some(attempt);
     }
 
     /// The document was made or deleted: what was known of it before, or was about to be stored, is void.
     pub(crate) fn begin_anew(&mut self, tail: Tail) {
+        let deleted = tail.life == Life::Deleted;
         self.tail = Some(tail);
         (self.state, self.peek, self.compaction) = (State::Cold, None, None);
-        if tail.life == Life::Deleted {
+        if deleted {
             // What is on its way as well: tried again, it would land in a document that was made anew.
             self.in_flight = None;
             self.give_up();
@@ -154,21 +156,13 @@ impl Document {
         self.in_flight.is_some()
     }
 
-    /// Whether a loaded replica is known to have every struct of an update.
-    pub(crate) fn has(&self, update: &Summary) -> bool {
-        match &self.state {
-            State::Warm { replica, .. } => replica.has(update),
-            State::Cold | State::Loading { .. } => false,
-        }
-    }
-
     /// Whether nothing is on its way.
     pub(crate) fn is_settled(&self) -> bool {
         self.in_flight.is_none()
             && self.queued.is_empty()
             && self.compaction.is_none()
             && self.peek.is_none()
-            && !matches!(self.state, State::Loading { .. })
+            && !matches!(self.state, State::Loading { .. } | State::Warm { refresh: Some(_), .. })
     }
 
     /// Takes an update that was checked; [`Document::flush`] sends it to the store.
@@ -206,19 +200,31 @@ impl Document {
         self.in_flight = Some(InFlight { attempt, updates });
     }
 
-    /// The replica, loaded if need be: none until the load was answered.
-    pub(crate) fn replica(&mut self, now: Millis, effects: &mut Effects) -> Option<&mut Replica> {
-        if matches!(self.state, State::Cold) {
+    /// The replica, loaded if need be: none until this round of loads, or a later one, was answered.
+    pub(crate) fn replica(&mut self, now: Millis, round: u64, effects: &mut Effects) -> Option<&mut Replica> {
+        let is_old = self.loads.ended < round;
+        let since = match &self.state {
+            State::Cold => Some(Offset::START),
+            State::Warm { place, refresh: None, .. } if is_old => Some(place.clone()),
+            State::Warm { .. } | State::Loading { .. } => None,
+        };
+        if let Some(since) = since {
             let attempt = self.attempt(now);
-            effects.store(attempt.op, LogOp::Load { since: Offset::START });
-            self.state = State::Loading { attempt, meanwhile: Vec::new() };
+            self.loads.begun += 1;
+            effects.store(attempt.op, LogOp::Load { since });
+            match &mut self.state {
+                State::Warm { refresh, .. } => *refresh = Some(attempt),
+                state @ (State::Cold | State::Loading { .. }) => {
+                    *state = State::Loading { attempt, meanwhile: Vec::new() }
+                }
+            }
         }
         match &mut self.state {
-            State::Warm { replica, used } => {
+            State::Warm { replica, used, .. } if !is_old => {
                 *used = now;
                 Some(replica)
             }
-            State::Cold | State::Loading { .. } => None,
+            State::Warm { .. } | State::Cold | State::Loading { .. } => None,
         }
     }
 
@@ -234,7 +240,7 @@ impl Document {
             self.compaction = None;
             match reply {
                 Ok(LogReply::Compacted(tail)) if tail.life == Life::Live => {
-                    self.tail = Some(tail);
+                    (self.tail, self.tail_at) = (Some(tail), now);
                     // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
                     // it again costs less than every further merge.
                     if matches!(self.state, State::Warm { .. }) {
@@ -253,7 +259,8 @@ impl Document {
         if let Some(mut peek) = self.peek.take_if(|peek| peek.op == op) {
             return match reply {
                 Ok(LogReply::Loaded(loaded)) => {
-                    self.learn(loaded.tail);
+                    self.peeks.ended = self.peeks.begun;
+                    self.learn(now, loaded.tail);
                     Outcome::Progress
                 }
                 Ok(_) => Outcome::LoadFailed(LogError::Corrupt),
@@ -275,27 +282,14 @@ impl Document {
                 Err(error) if attempt.put_off(now, error, limits) => Outcome::Nothing,
                 Err(error) => self.load_failed(error),
             },
+            State::Warm { refresh: Some(attempt), .. } if attempt.op == op => match reply {
+                Ok(LogReply::Loaded(loaded)) => self.on_refreshed(now, loaded),
+                Ok(_) => self.load_failed(LogError::Corrupt),
+                Err(error) if attempt.put_off(now, error, limits) => Outcome::Nothing,
+                Err(error) => self.load_failed(error),
+            },
             State::Loading { .. } | State::Cold | State::Warm { .. } => Outcome::Nothing,
         }
-    }
-
-    /// Starts a compaction if the tail is long enough; `idle` tells that nobody has been here for a while.
-    pub(crate) fn compact_if_due(&mut self, now: Millis, idle: bool, limits: &Limits, effects: &mut Effects) {
-        let Some(tail) = self.tail else { return };
-        let rests = now < self.compaction_rests_until || tail.life != Life::Live;
-        if self.compaction.is_none() && !rests && limits.compaction.is_due(&tail, idle) {
-            let op = self.op();
-            self.compaction = Some(op);
-            effects.store(op, LogOp::Compact { upto: tail.end });
-        }
-    }
-
-    /// When what nobody uses is compacted, if it was left alone at `since`; none if there is nothing to compact.
-    pub(crate) fn compacts_at(&self, since: Millis, limits: &Limits) -> Option<Millis> {
-        let due =
-            self.tail.is_some_and(|tail| tail.life == Life::Live && limits.compaction.is_due(&tail, true));
-        let at = since.after(limits.compaction.idle_after).max(self.compaction_rests_until);
-        (due && self.compaction.is_none()).then_some(at)
     }
 
     /// Repeats what is due, and lets go of a replica that nobody asked for.
@@ -316,6 +310,11 @@ impl Document {
                     effects.store(attempt.op, LogOp::Load { since: Offset::START });
                 }
             }
+            State::Warm { refresh: Some(attempt), place, .. } => {
+                if attempt.is_due(now) {
+                    effects.store(attempt.op, LogOp::Load { since: place.clone() });
+                }
+            }
             State::Warm { used, .. } if now.since(*used) >= limits.replica_idle => self.state = State::Cold,
             State::Warm { .. } | State::Cold => {}
         }
@@ -327,6 +326,7 @@ impl Document {
         let append = append.and_then(|append| append.attempt.retry_at);
         let (load, release) = match &self.state {
             State::Loading { attempt, .. } => (attempt.retry_at, None),
+            State::Warm { refresh: Some(attempt), .. } => (attempt.retry_at, None),
             State::Warm { used, .. } => (None, Some(used.after(limits.replica_idle))),
             State::Cold => (None, None),
         };
@@ -348,12 +348,15 @@ impl Document {
         let Some(mut append) = self.in_flight.take() else { return Outcome::Nothing };
         let error = match reply {
             Ok(LogReply::Appended(tail)) => {
-                self.learn(tail);
+                let end = tail.end.clone();
+                self.learn(now, tail);
                 self.stored += append.updates.len() as u64;
                 self.unstored_bytes -= append.updates.iter().map(Bytes::len).sum::<usize>();
                 self.absorb(append.updates.clone());
-                let first = tail.end.number() + 1 - append.updates.len() as u64;
-                return Outcome::Stored((first..).map(Offset::new).zip(append.updates).collect());
+                let count = append.updates.len() as u64;
+                let number = |index: u64| Offset::new((end.number() + 1 + index).saturating_sub(count));
+                let place = |(index, update)| (if self.shared { end.clone() } else { number(index) }, update);
+                return Outcome::Stored((0..).zip(append.updates).map(place).collect());
             }
             Ok(_) => LogError::Corrupt,
             Err(error) if append.attempt.put_off(now, error, limits) => {
@@ -362,6 +365,8 @@ impl Document {
             }
             Err(error) => error,
         };
+        // They may be stored all the same: who comes next must not be shown a document from before.
+        self.state = State::Cold;
         // Whoever sent these is sent away and offers them again; they must not count as accepted here.
         self.give_up();
         Outcome::AppendFailed(error)
@@ -381,20 +386,22 @@ impl Document {
         if let State::Loading { meanwhile, .. } = core::mem::take(&mut self.state) {
             meanwhile.into_iter().for_each(|update| replica.append(update));
         }
-        self.learn(loaded.tail);
-        self.state = State::Warm { replica, used: now };
+        self.loads.ended = self.loads.begun;
+        self.state = State::Warm { replica, used: now, place: loaded.tail.end.clone(), refresh: None };
+        self.learn(now, loaded.tail);
         Outcome::Progress
     }
 
-    /// Takes a tail, unless it was overtaken by an append or a compaction.
-    pub(crate) fn learn(&mut self, tail: Tail) {
-        let is_news = |known: Tail| {
-            let later = (known.end, known.snapshot) <= (tail.end, tail.snapshot);
-            later || (known.end == tail.end && known.life != tail.life)
-        };
-        if self.tail.is_none_or(is_news) {
-            self.tail = Some(tail);
+    /// Takes what others have written since the replica was loaded.
+    fn on_refreshed(&mut self, now: Millis, loaded: Loaded) -> Outcome {
+        if let State::Warm { place, refresh, .. } = &mut self.state {
+            (*place, *refresh) = (loaded.tail.end.clone(), None);
         }
+        self.loads.ended = self.loads.begun;
+        let updates = loaded.updates.into_iter().map(|(_, update)| update);
+        self.absorb(loaded.snapshot.into_iter().chain(updates).collect());
+        self.learn(now, loaded.tail);
+        Outcome::Progress
     }
 
     fn load_failed(&mut self, error: LogError) -> Outcome {
@@ -417,34 +424,12 @@ impl Document {
     }
 
     fn attempt(&mut self, now: Millis) -> Attempt {
-        Attempt { op: self.op(), since: now, failures: 0, retry_at: None }
+        Attempt::new(self.op(), now)
     }
 
     /// The next number of a request to the store.
     pub(crate) fn op(&mut self) -> OpId {
         self.next_op += 1;
         OpId(self.next_op)
-    }
-}
-
-impl Attempt {
-    /// Plans a retry; false if the error is final or patience has run out.
-    fn put_off(&mut self, now: Millis, error: LogError, limits: &Limits) -> bool {
-        if error != LogError::Unavailable || now.since(self.since) >= limits.store_patience {
-            return false;
-        }
-        let (first, most) = RETRY;
-        self.retry_at = Some(now.after((first << self.failures.min(10)).min(most)));
-        self.failures += 1;
-        true
-    }
-
-    /// Whether to repeat it now; then it is on its way again.
-    fn is_due(&mut self, now: Millis) -> bool {
-        let due = self.retry_at.is_some_and(|at| at <= now);
-        if due {
-            self.retry_at = None;
-        }
-        due
     }
 }

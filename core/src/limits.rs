@@ -63,6 +63,23 @@ pub struct Limits {
     pub replica_idle: u64,
     /// When to compact.
     pub compaction: Compaction,
+    /// How often a log is read again to which others write as well.
+    pub reread: Reread,
+}
+
+/// How often a room reads its log again, where it is not the only one that writes to it
+/// ([`crate::Residency::Shared`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reread {
+    /// Milliseconds until it is read again after something new was found, or when someone begins to wait.
+    pub first: u64,
+    /// Milliseconds at most. The time grows by half whenever nothing new is found.
+    pub most: u64,
+    /// How often the log is read for one held request, which ends early then, and its client comes again: hosts bound
+    /// the time and the reads of a request.
+    pub reads: u32,
+    /// Milliseconds for which a document that was there is taken to be there still, by who writes to it.
+    pub trust: u64,
 }
 
 /// When the tail of a log is long enough to be replaced by a snapshot, whichever comes first.
@@ -109,6 +126,7 @@ impl Default for Limits {
             store_patience: 10_000,
             replica_idle: 15_000,
             compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8, idle_after: 2_000 },
+            reread: Reread { first: 100, most: 2_000, reads: 256, trust: 2_000 },
         }
     }
 }

@@ -4,41 +4,98 @@
 //! for one honest contract of the latter. A store that cannot keep these promises is lowered to them.
 
 use bytes::Bytes;
+use core::fmt::Write as _;
+use std::sync::Arc;
 
-/// A place in a document's log. It grows with every append, is never given twice, and goes on growing when the
-/// document is deleted and made again.
+/// A place in a document's log: what a reader has that is there.
 ///
-/// Its text is opaque to clients, and sorts as the places do: 16 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Offset(u64);
+/// Where one process owns the document it is the number of the last update, counted from 1: it grows with every append,
+/// is never given twice, and goes on growing when the document is deleted and made again. Where any number of instances
+/// write at once no single number can say it: what comes later may lie before. There the place has [`Offset::marks`],
+/// which mean something to the store alone, and reading from a place at worst tells again what was told.
+///
+/// Its text is opaque to clients, and sorts as the places do: 16 hexadecimal digits, and 6 characters of base 64 for each
+/// mark; at most 250 in all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Offset {
+    number: u64,
+    marks: Option<Arc<[u64]>>,
+}
 
 impl Offset {
     /// Before the first update.
-    pub const START: Self = Self(0);
+    pub const START: Self = Self::new(0);
     /// Behind every update: a [`LogOp::Load`] from here only tells how long the log is.
-    pub const END: Self = Self(u64::MAX);
+    pub const END: Self = Self::new(u64::MAX);
+    /// How many marks there may be: the protocol's clients keep 255 characters.
+    pub const MARKS_MAX: usize = 39;
+    /// Bits of a number below its generation.
+    pub const GENERATION_SHIFT: u32 = 44;
+    /// Bits of a mark.
+    pub const MARK_BITS: u32 = 36;
 
     /// The place of the update with this number, counted from 1.
-    pub fn new(number: u64) -> Self {
-        Self(number)
+    pub const fn new(number: u64) -> Self {
+        Self { number, marks: None }
+    }
+
+    /// A place with marks, each of [`Offset::MARK_BITS`] bits and at most [`Offset::MARKS_MAX`]: what is beyond is cut.
+    pub fn with_marks(number: u64, marks: impl IntoIterator<Item = u64>) -> Self {
+        let fits = |mark: u64| mark & ((1 << Self::MARK_BITS) - 1);
+        let marks: Arc<[u64]> = marks.into_iter().take(Self::MARKS_MAX).map(fits).collect();
+        Self { number, marks: (!marks.is_empty()).then_some(marks) }
     }
 
     /// The number that [`Offset::new`] was given.
-    pub fn number(self) -> u64 {
-        self.0
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The 20 highest bits of the number. Where any number of instances write, they count how often the document was
+    /// deleted and begun anew: nothing of an earlier generation is left in a later one. Elsewhere numbers do not reach
+    /// them.
+    pub const fn generation(&self) -> u64 {
+        self.number >> Self::GENERATION_SHIFT
+    }
+
+    /// What [`Offset::with_marks`] was given.
+    pub fn marks(&self) -> &[u64] {
+        self.marks.as_deref().unwrap_or_default()
     }
 
     /// Reads the text of [`Offset`]'s `Display`; none for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits =
-            text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if digits { u64::from_str_radix(text, 16).ok().map(Self) } else { None }
+        let (number, marks) = text.split_at_checked(16)?;
+        let digits = number.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let marks = marks.as_bytes();
+        if !digits || marks.len() % MARK_DIGITS != 0 || marks.len() > MARK_DIGITS * Self::MARKS_MAX {
+            return None;
+        }
+        let number = u64::from_str_radix(number, 16).ok()?;
+        let marks: Option<Vec<_>> = marks.chunks(MARK_DIGITS).map(mark).collect();
+        Some(Self::with_marks(number, marks?))
     }
+}
+
+/// Characters of a mark, and what they are: base 64 in an order in which texts sort as the numbers do.
+const MARK_DIGITS: usize = 6;
+const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+
+fn mark(text: &[u8]) -> Option<u64> {
+    let digit = |byte: &u8| DIGITS.binary_search(byte).ok();
+    text.iter().try_fold(0, |mark, byte| Some(mark << 6 | digit(byte)? as u64))
 }
 
 impl core::fmt::Display for Offset {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:016x}", self.0)
+        write!(f, "{:016x}", self.number)?;
+        for mark in self.marks() {
+            for index in (0..MARK_DIGITS).rev() {
+                let digit = DIGITS.get((mark >> (6 * index)) as usize & 63).copied().unwrap_or_default();
+                f.write_char(char::from(digit))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -163,7 +220,7 @@ pub enum Life {
 }
 
 /// How long a document's log is, and how much of it no snapshot covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tail {
     /// Whether the document is there.
     pub life: Life,
@@ -236,3 +293,89 @@ impl core::fmt::Display for LogError {
 }
 
 impl std::error::Error for LogError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARK_MAX: u64 = (1 << Offset::MARK_BITS) - 1;
+
+    /// In their order.
+    fn places() -> Vec<Offset> {
+        let full = |mark| Offset::with_marks(5, vec![mark; Offset::MARKS_MAX]);
+        vec![
+            Offset::START,
+            Offset::with_marks(0, [0]),
+            Offset::new(5),
+            Offset::with_marks(5, [0]),
+            Offset::with_marks(5, [0, 1]),
+            full(0x0123_4567),
+            Offset::with_marks(5, [0x8_1234_5678]),
+            Offset::with_marks(5, [MARK_MAX]),
+            full(MARK_MAX),
+            Offset::new(0x10),
+            Offset::END,
+            Offset::with_marks(u64::MAX, [MARK_MAX]),
+        ]
+    }
+
+    #[test]
+    fn places_are_read_as_they_were_written() {
+        for place in places() {
+            let text = place.to_string();
+            assert_eq!(text.len(), 16 + 6 * place.marks().len());
+            assert!(text.len() <= 250 && text.is_ascii(), "{text}");
+            assert_eq!(Offset::parse(&text), Some(place));
+        }
+        assert_eq!(Offset::new(255).to_string(), "00000000000000ff");
+        assert_eq!(Offset::with_marks(1, [0, 1, MARK_MAX]).to_string(), "0000000000000001-----------0zzzzzz");
+    }
+
+    #[test]
+    fn texts_sort_as_the_places_do() {
+        // Each digit in turn, at either end of a mark.
+        let digits = (0..64).flat_map(|digit| [digit, digit << 30]).map(|mark| Offset::with_marks(7, [mark]));
+        let mut all: Vec<_> = places().into_iter().chain(digits).collect();
+        assert!(places().is_sorted());
+        all.sort();
+        assert!(all.iter().map(Offset::to_string).is_sorted());
+    }
+
+    #[test]
+    fn what_is_beyond_a_place_is_cut() {
+        let marks = Offset::with_marks(1, (0..100).map(|mark| MARK_MAX + 1 + mark));
+        assert!(marks.marks().iter().copied().eq(0..Offset::MARKS_MAX as u64));
+        assert_eq!(Offset::with_marks(1, []), Offset::new(1));
+    }
+
+    #[test]
+    fn other_texts_are_no_places() {
+        let number = "00000000000000ff";
+        let texts = [
+            String::new(),
+            "-1".into(),
+            "00000000000000FF".into(),
+            "+0000000000000ff".into(),
+            "00000000000000f".into(),
+            "00000000000000fg".into(),
+            format!("{number}0"),
+            format!("{number}00000"),
+            format!("{number}0000000"),
+            format!("{number}_snapshot"),
+            format!("{number}00000 "),
+            format!("{number}00000+"),
+            format!("{number}00000="),
+            format!("{number}00000/"),
+            format!("{number}{}", "0".repeat(6 * 40)),
+            // The split falls into a character; into none of the digits; into a mark.
+            "000000000000000\u{e9}".into(),
+            "000000000000000\u{e9}00000".into(),
+            "\u{660}\u{660}\u{660}\u{660}\u{660}\u{660}\u{660}\u{660}".into(),
+            format!("{number}00000\u{e9}00000"),
+            format!("{number}\u{e9}\u{e9}\u{e9}"),
+        ];
+        for text in texts {
+            assert_eq!(Offset::parse(&text), None, "{text:?}");
+        }
+    }
+}

@@ -86,7 +86,7 @@ pub struct Read {
 }
 
 /// From where on updates are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Since {
     /// All.
     Start,

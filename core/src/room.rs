@@ -10,10 +10,13 @@
 //!   had when it asked, edits from before the connection included; an answer to a state vector for all that was
 //!   accepted before the question. Relaying is earlier: the sender still holds what was not acknowledged.
 
+mod batches;
+mod messages;
 mod owed;
 mod parking;
 mod readers;
 mod requests;
+mod rereads;
 mod streams;
 
 use crate::auth::Grant;
@@ -21,23 +24,16 @@ use crate::document::{Document, Outcome};
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
 use crate::http::ApiError;
 use crate::limits::Limits;
-use crate::log::{Life, LogError, LogReply};
-use crate::presence::{Presence, PresenceError};
-use crate::replica;
-use crate::request::DocRequest;
+use crate::log::{Life, LogError, LogReply, Tail};
+use crate::presence::Presence;
 use crate::session::Session;
-use crate::update;
-use crate::wire::{self, Message, Messages, WireError};
-use bytes::Bytes;
+use crate::wire;
 use owed::{Owed, Waiting};
 use readers::Readers;
-use requests::Asked;
+use requests::{Asked, Asking};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use streams::Stream;
-
-/// Bytes of a payload of message 102. y-sweet's clients send a counter.
-const ECHO_MAX: usize = 256;
 
 /// What is said to the sockets of a document that is no more.
 const DELETED: &str = "the document was deleted";
@@ -49,6 +45,19 @@ pub struct RoomConfig {
     pub limits: Arc<Limits>,
     /// Whether sessions are parked: only where connections outlive the room.
     pub parks: bool,
+    /// Who else writes to the document's log.
+    pub residency: Residency,
+}
+
+/// How many rooms of one document there are at a time: the only capability of a host on which a room branches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Residency {
+    /// One: what it knows of the log is so.
+    #[default]
+    Exclusive,
+    /// Any number, in as many instances: the log is read again before it is told, and every now and then while someone
+    /// waits.
+    Shared,
 }
 
 /// The live connections of one document. See the module's documentation.
@@ -73,7 +82,7 @@ pub struct Room {
     /// When the room was made.
     born: Millis,
     /// Requests that wait to learn whether the document is there.
-    asking: Vec<(ConnId, DocRequest, Option<Millis>)>,
+    asking: Vec<Asking>,
     /// Requests to the store on behalf of single HTTP requests.
     asked: BTreeMap<OpId, (ConnId, Asked)>,
     /// Since when nobody is here.
@@ -83,16 +92,17 @@ pub struct Room {
 impl Room {
     /// A room without connections, cold.
     pub fn new(config: RoomConfig) -> Self {
+        let shared = config.residency == Residency::Shared;
         Self {
             config,
             sessions: BTreeMap::new(),
             presence: Presence::default(),
-            document: Document::default(),
+            document: Document::new(shared),
             waiting: Vec::new(),
             next_grant_end: None,
             unparked: Vec::new(),
             resumed_unstored: false,
-            readers: Readers::default(),
+            readers: Readers::new(shared),
             streams: BTreeMap::new(),
             versions: 0,
             born: Millis(0),
@@ -106,6 +116,7 @@ impl Room {
     pub fn handle(&mut self, now: Millis, input: Input<'_>, effects: &mut Effects) {
         if self.born == Millis(0) {
             self.born = now;
+            self.document.scatter(now.0, &self.config.limits);
         }
         match input {
             Input::Open { conn, grant } => self.open(now, conn, grant, effects),
@@ -125,7 +136,7 @@ impl Room {
         self.serve_readers(now, effects);
         let stored = self.document.stored();
         let urgent = self.sessions.is_empty()
-            || !self.readers.is_empty()
+            || self.readers.len() > 0
             || self.waiting.iter().any(|waiting| waiting.after > stored);
         self.document.flush(now, urgent, &self.config.limits, effects);
         self.be_alone(now, effects);
@@ -136,8 +147,7 @@ impl Room {
         // Readers have their own loads.
         let reply = match reply {
             Ok(LogReply::Loaded(loaded)) if self.readers.awaits(op) => {
-                self.document.learn(loaded.tail);
-                self.with_readers(now, |readers, now| readers.loaded(op, Ok(loaded), now, effects));
+                self.read_again(now, op, loaded, effects);
                 return;
             }
             Err(error) if self.readers.awaits(op) => {
@@ -147,17 +157,13 @@ impl Room {
             other => other,
         };
         let before = self.document.stored();
+        let known = self.document.tail().cloned();
         match self.document.on_reply(now, op, reply, &self.config.limits) {
-            Outcome::Progress => {
-                // Whoever is here came before that was known.
-                if let Some(tail) = self.document.tail().copied().filter(|tail| tail.life == Life::Deleted) {
-                    self.document.begin_anew(tail);
-                    self.end_document(now, effects);
-                }
-            }
+            Outcome::Progress => self.settle_life(now, known, effects),
             Outcome::Stored(updates) => {
                 self.settled(before);
-                self.readers.stored(&updates, &self.config.limits);
+                self.readers.stored(now, &updates, &self.config.limits);
+                self.settle_life(now, known, effects);
             }
             Outcome::Nothing => {}
             Outcome::LoadFailed(error) => self.load_failed(now, error, effects),
@@ -167,6 +173,20 @@ impl Room {
                 let code = if error == LogError::Deleted { Close::NOT_FOUND } else { Close::INTERNAL };
                 self.close_all(now, code, &error.to_string(), effects);
             }
+        }
+    }
+
+    /// Sends everyone away if it turns out that the document was deleted: whoever is here came before that was known.
+    fn settle_life(&mut self, now: Millis, known: Option<Tail>, effects: &mut Effects) {
+        let Some(tail) = self.document.tail().cloned() else { return };
+        let begun_anew = known.is_some_and(|known| {
+            let rises = known.end.generation() < tail.end.generation();
+            known.life == Life::Live && tail.life != Life::Deleted && rises
+        });
+        if tail.life == Life::Deleted || begun_anew {
+            self.document.begin_anew(Tail { life: Life::Deleted, ..tail.clone() });
+            self.end_document(now, effects);
+            self.document.begin_anew(tail);
         }
     }
 
@@ -213,6 +233,7 @@ impl Room {
             && self.asking.is_empty()
             && self.asked.is_empty()
             && self.document.is_settled()
+            && self.readers.is_settled()
     }
 
     /// Whether something would be forgotten if the room were dropped, although nobody is here: presence streams that
@@ -252,160 +273,6 @@ impl Room {
         self.unparked.push(conn);
     }
 
-    fn frame(&mut self, now: Millis, conn: ConnId, frame: &Bytes, effects: &mut Effects) {
-        if frame.len() > self.config.limits.frame_bytes {
-            self.close(now, conn, Close::new(Close::TOO_BIG, "the frame exceeds its limit"), effects);
-            return;
-        }
-        for message in Messages::new(frame) {
-            // A message may have closed its connection; what follows it in the frame counts no more.
-            if !self.sessions.contains_key(&conn) {
-                return;
-            }
-            let result = match message {
-                Ok(message) => self.message(now, conn, frame, message, effects),
-                Err(error @ WireError::UnknownType(_)) => {
-                    Err(Close::new(Close::UNSUPPORTED, error.to_string()))
-                }
-                Err(error) => Err(Close::new(Close::MALFORMED, error.to_string())),
-            };
-            if let Err(reason) = result {
-                self.close(now, conn, reason, effects);
-            }
-        }
-    }
-
-    fn message(
-        &mut self,
-        now: Millis,
-        conn: ConnId,
-        frame: &Bytes,
-        message: Message<'_>,
-        effects: &mut Effects,
-    ) -> Result<(), Close> {
-        match message {
-            Message::SyncStep1(state_vector) => {
-                update::read_state_vector(state_vector)
-                    .map_err(|error| Close::new(Close::MALFORMED, format!("state vector: {error}")))?;
-                let after = self.document.accepted();
-                let answer = Owed::Answer(Bytes::copy_from_slice(state_vector));
-                self.owe(now, conn, after, answer, effects);
-            }
-            Message::Update(update) => self.edit(conn, frame, update, true, effects)?,
-            Message::SyncStep2(update) => {
-                self.edit(conn, frame, update, false, effects)?;
-                self.answered(now, conn, effects);
-            }
-            Message::Awareness(states) => self.awareness(now, conn, frame, states, effects)?,
-            Message::QueryAwareness => {
-                let states = self.presence.states().unwrap_or(Bytes::from_static(&[0]));
-                effects.send(To::Conn(conn), wire::awareness(&states));
-            }
-            Message::Echo(payload) if payload.len() > ECHO_MAX => {
-                return Err(Close::new(Close::TOO_BIG, "the payload of message 102 exceeds its limit"));
-            }
-            Message::Echo(payload) => self.owe_echo(now, conn, Bytes::copy_from_slice(payload), effects),
-            Message::Auth(_) => {}
-        }
-        Ok(())
-    }
-
-    /// An update, or a step 2 if not `unasked`.
-    fn edit(
-        &mut self,
-        conn: ConnId,
-        frame: &Bytes,
-        update: &[u8],
-        unasked: bool,
-        effects: &mut Effects,
-    ) -> Result<(), Close> {
-        let limits = &self.config.limits;
-        let malformed = |error| Close::new(Close::MALFORMED, format!("update: {error}"));
-        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-        if !session.may_write() {
-            // A reader, too, answers our step 1, with every deletion it knows. Only structs are surely its own.
-            let summary = update::inspect(update).map_err(malformed)?;
-            let tries_to_write = if unasked {
-                !summary.is_empty()
-            } else {
-                summary.structs > 0 && !self.document.has(&summary)
-            };
-            if tries_to_write && !session.refused {
-                session.refused = true;
-                self.unparked.push(conn);
-                effects.send(To::Conn(conn), wire::refusal("this connection may only read"));
-            }
-            return Ok(());
-        }
-        if update.len() > limits.update_bytes {
-            return Err(Close::new(Close::TOO_BIG, "the update exceeds its limit"));
-        }
-        if replica::validate(update).map_err(malformed)?.is_empty() {
-            return Ok(());
-        }
-        if let Some(reason) = self.refuses(update.len()) {
-            return Err(reason);
-        }
-        self.document.accept(frame.slice_ref(update));
-        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-        session.last_accepted = self.document.accepted();
-        self.unparked.push(conn);
-        if self.sessions.len() > 1 {
-            let relayed = if unasked { whole(frame, update) } else { None };
-            let relayed = relayed.unwrap_or_else(|| wire::update(update));
-            effects.send(To::Sockets { except: Some(conn) }, relayed);
-        }
-        Ok(())
-    }
-
-    /// Why so many bytes of updates are too many; none if they are not.
-    fn refuses(&self, bytes: usize) -> Option<Close> {
-        let limits = &self.config.limits;
-        if self.document.bytes() + bytes as u64 > limits.document_bytes {
-            return Some(Close::new(Close::TOO_BIG, "the document has reached its limit"));
-        }
-        if self.document.unstored_bytes() + bytes > limits.unstored_bytes {
-            return Some(Close::new(Close::TRY_AGAIN, "the store is too slow for these edits"));
-        }
-        None
-    }
-
-    fn awareness(
-        &mut self,
-        now: Millis,
-        conn: ConnId,
-        frame: &Bytes,
-        states: &[u8],
-        effects: &mut Effects,
-    ) -> Result<(), Close> {
-        let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
-        let introduces = !core::mem::replace(&mut session.introduced, true);
-        let update = frame.slice_ref(states);
-        let applied = self
-            .presence
-            .apply(now, Some(conn), introduces, &update, &self.config.limits)
-            .map_err(|error| {
-                let code = match error {
-                    PresenceError::TooBig => Close::TOO_BIG,
-                    PresenceError::Wire(_) | PresenceError::Json => Close::MALFORMED,
-                };
-                Close::new(code, format!("awareness: {error}"))
-            })?;
-        if applied.relay.is_some() || introduces {
-            self.unparked.push(conn);
-        }
-        if let Some(relay) = applied.relay {
-            self.readers.stale = true;
-            // To its sender as well: clients drop a connection on which they hear nothing.
-            let frame = whole(frame, &relay).unwrap_or_else(|| wire::awareness(&relay));
-            effects.send(To::Sockets { except: None }, frame);
-        }
-        if let Some(answer) = applied.answer {
-            effects.send(To::Conn(conn), wire::awareness(&answer));
-        }
-        Ok(())
-    }
-
     fn tick(&mut self, now: Millis, effects: &mut Effects) {
         let limits = Arc::clone(&self.config.limits);
         let removals = self.presence.expire(now, &limits);
@@ -417,6 +284,7 @@ impl Room {
         for stream in self.streams.values_mut() {
             self.readers.stale |= stream.presence.expire(now, &limits).is_some();
         }
+        self.readers.tick_rereads(now);
         self.with_readers(now, |readers, now| readers.tick(now, &limits, effects));
         if self.next_grant_end.is_some_and(|at| at <= now) {
             let expires = |session: &Session| session.grant.expires;
@@ -436,14 +304,14 @@ impl Room {
 
     /// The document cannot be loaded: whoever waits for that is sent away.
     fn load_failed(&mut self, now: Millis, error: LogError, effects: &mut Effects) {
-        for (conn, ..) in core::mem::take(&mut self.asking) {
-            effects.reply(conn, ApiError::from(error));
+        for asking in core::mem::take(&mut self.asking) {
+            effects.reply(asking.conn, ApiError::from(error));
         }
         self.refuse_waiting(&error.into(), effects, |waiting| matches!(waiting.what, Owed::View(_)));
         let conns: BTreeSet<_> = self
             .waiting
             .iter()
-            .filter(|waiting| matches!(waiting.what, Owed::Question | Owed::Answer(_)))
+            .filter(|waiting| matches!(waiting.what, Owed::Question | Owed::Answer(_) | Owed::Verdict(_)))
             .map(|waiting| waiting.conn)
             .collect();
         for conn in conns {
@@ -466,10 +334,10 @@ impl Room {
     }
 
     fn forget(&mut self, now: Millis, conn: ConnId, effects: &mut Effects) {
+        self.readers.remove(conn);
         if self.sessions.remove(&conn).is_none() {
             // A request whose client left. What it wrote is stored all the same.
-            self.readers.remove(conn);
-            self.asking.retain(|(asking, ..)| *asking != conn);
+            self.asking.retain(|asking| asking.conn != conn);
             self.waiting.retain(|waiting| waiting.conn != conn);
             return;
         }
@@ -480,12 +348,4 @@ impl Room {
         }
         self.tell_presence(left.relay, effects);
     }
-}
-
-/// The frame itself, if it is one message with this body, written as we write it: then nothing is copied.
-fn whole(frame: &Bytes, body: &[u8]) -> Option<Bytes> {
-    let mut tags = Messages::new(frame);
-    let first_is_all = matches!(tags.next(), Some(Ok(_))) && tags.next().is_none();
-    let at_end = frame.as_ptr_range().end == body.as_ptr_range().end;
-    (first_is_all && at_end).then(|| frame.clone())
 }

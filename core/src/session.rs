@@ -2,6 +2,7 @@
 
 use crate::auth::{Grant, Permission};
 use crate::effect::Millis;
+use crate::log::Offset;
 use crate::wire::{MAX_INTEGER, Reader, WireError, put_var_bytes, put_var_uint};
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 pub const PARKED_MAX: usize = 1536;
 
 /// The form below; another number is another form.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 const WRITES: u8 = 1;
 const INTRODUCED: u8 = 2;
@@ -60,6 +61,8 @@ pub(crate) struct Parked {
     pub(crate) unanswered: bool,
     /// Echoes that were not yet due.
     pub(crate) echoes: Vec<Bytes>,
+    /// The place up to which it was sent the log; none where it is not sent from there.
+    pub(crate) place: Option<Offset>,
     /// Its awareness.
     pub(crate) clients: Vec<ParkedClient>,
 }
@@ -117,6 +120,8 @@ impl Parked {
         if let Some(expires) = self.grant.expires {
             put_var_uint(&mut out, expires.0.min(MAX_INTEGER));
         }
+        let place = self.place.as_ref().map(Offset::to_string).unwrap_or_default();
+        put_var_bytes(&mut out, place.as_bytes());
         // Ids first: without them a closed connection would leave its state behind until it expires.
         let mut room = PARKED_MAX - out.len() - 2 * VAR_UINT_MAX;
         let clients: Vec<_> = self.clients.iter().take(room / CLIENT_MAX).collect();
@@ -161,8 +166,13 @@ impl Parked {
             unstored: set(UNSTORED),
             unsettled: set(UNSETTLED),
             unanswered: set(UNANSWERED),
+            place: None,
             echoes: Vec::new(),
             clients: Vec::new(),
+        };
+        parked.place = match reader.var_str()? {
+            "" => None,
+            text => Some(Offset::parse(text).ok_or(WireError::Truncated)?),
         };
         for _ in 0..reader.var_uint()? {
             parked.echoes.push(Bytes::copy_from_slice(reader.var_bytes()?));
@@ -200,6 +210,7 @@ mod tests {
             unstored: false,
             unsettled: true,
             unanswered: false,
+            place: Some(Offset::with_marks(7, [1, 2])),
             echoes: vec![Bytes::from_static(b"7")],
             clients: vec![client(5, 1, Some(Bytes::from_static(b"{}"))), client(6, 2, None)],
         }

@@ -101,6 +101,19 @@ proptest! {
     }
 }
 
+/// Who comes after an append of which nobody knows whether it was done is shown what is stored, and not what was loaded
+/// before: else it would miss what later comers find in the log.
+#[test]
+fn what_was_stored_and_said_to_have_failed_is_shown_to_all() {
+    use Step::{Advance, Down, Insert, Open, Store, Up};
+    let store = |said| Store { done: true, said, newest: false };
+    let offered = [Insert(0), Open(0), store(true), Down(0), Up(0), Up(0), Up(0)];
+    let failed = [Open(2), Up(2), Advance(10_000), store(false), Open(2), Up(2), Advance(15_000)];
+    for evicts in [true, false] {
+        play(&[&offered[..], &failed[..]].concat(), evicts);
+    }
+}
+
 #[test]
 fn a_state_that_nobody_renews_expires_however_often_its_room_is_built_anew() {
     // The newcomer, who has heard of nobody, is shown it after 20 s, and not after 40.

@@ -20,7 +20,7 @@ struct Table {
 
 impl Table {
     fn new(limits: Limits) -> Self {
-        let config = RoomConfig { limits: Arc::new(limits), parks: true };
+        let config = RoomConfig { limits: Arc::new(limits), parks: true, ..RoomConfig::default() };
         Self { room: Room::new(config), now: START }
     }
 
@@ -256,6 +256,35 @@ fn a_reader_is_told_once_that_it_may_not_write_and_stays() {
     assert_eq!(again, [], "neither stored, nor relayed, nor said twice");
     let cursor = wire::awareness(b"\x01\x09\x01\x02{}");
     assert_eq!(sent(&table.frame(reader, cursor.clone())), [(To::Sockets { except: None }, cursor)]);
+}
+
+#[test]
+fn a_reader_that_answers_with_what_others_wrote_has_not_written() {
+    let mut table = Table::synced();
+    let reader = ConnId(3);
+    table.give(open(reader, Permission::Read));
+    let edit = insert(5, "a");
+    let effects = table.frame(A, wire::update(&edit));
+    assert_eq!(sent(&effects), [(To::Sockets { except: Some(A) }, wire::update(&edit))]);
+    let (op, _) = store_op(&effects).unwrap();
+    // It answers before the store has that, then after it, then when the document is no longer held.
+    assert_eq!(sent(&table.frame(reader, wire::step_2(&edit))), []);
+    assert_eq!(sent(&table.stored(op, appended(1))), []);
+    assert_eq!(sent(&table.frame(reader, wire::step_2(&edit))), []);
+    table.now = table.now.after(60_000);
+    table.give(Input::Tick);
+    for (answer, told) in [(edit.clone(), 0), (insert(9, "b"), 1), (insert(9, "b"), 0)] {
+        let mut effects = table.frame(reader, wire::step_2(&answer));
+        if let Some((op, LogOp::Load { .. })) = store_op(&effects) {
+            let LogReply::Appended(tail) = appended(1) else { panic!() };
+            let updates = vec![(Offset::new(1), edit.clone())];
+            effects = table.stored(op, LogReply::Loaded(Loaded { tail, updates, ..Loaded::default() }));
+        }
+        let said = sent(&effects);
+        assert!(said.iter().all(|(to, frame)| *to == To::Conn(reader) && frame.starts_with(&[2, 0])));
+        assert_eq!(said.len(), told);
+    }
+    assert!(table.room.is_idle());
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Batch {
 
     /// The offset that goes on from here: of updates, or of presence where only that is read.
     fn next_offset(&self) -> String {
-        match (self.end, self.presence_end) {
+        match (&self.end, self.presence_end) {
             (Some(end), _) => end.to_string(),
             (None, Some(end)) => end.to_string(),
             (None, None) => Offset::START.to_string(),
@@ -49,30 +49,27 @@ pub(crate) fn frames<'a>(updates: impl IntoIterator<Item = &'a Bytes>) -> Bytes 
 }
 
 /// The document as one update.
-pub(crate) fn state(body: Bytes, end: Offset) -> Reply {
+pub(crate) fn state(body: Bytes, end: &Offset) -> Reply {
     Reply::octets(body).with("stream-next-offset", end.to_string()).with("cache-control", "no-store")
 }
 
 /// The redirect to where a new reader begins: the newest snapshot, if there is one.
-pub(crate) fn discovered(path: &str, query: &str, snapshot: Offset) -> Reply {
-    let offset = match snapshot {
-        Offset::START => "-1".to_owned(),
-        snapshot => format!("{snapshot}_snapshot"),
-    };
+pub(crate) fn discovered(path: &str, query: &str, snapshot: &Offset) -> Reply {
+    let offset = if *snapshot == Offset::START { "-1".to_owned() } else { format!("{snapshot}_snapshot") };
     Reply::empty(307)
         .with("location", format!("{path}?offset={offset}{query}"))
         .with("cache-control", "private, max-age=5")
 }
 
 /// A snapshot: a name is never given to another one, so it may be cached by its reader.
-pub(crate) fn snapshot(body: Bytes, end: Offset) -> Reply {
+pub(crate) fn snapshot(body: Bytes, end: &Offset) -> Reply {
     Reply::octets(body)
         .with("stream-next-offset", end.to_string())
         .with("cache-control", "private, max-age=3600")
 }
 
 /// The tag of the updates between two places.
-pub(crate) fn tag(since: Offset, end: Offset) -> String {
+pub(crate) fn tag(since: &Offset, end: &Offset) -> String {
     format!("\"{since}-{end}\"")
 }
 
@@ -93,7 +90,7 @@ pub(crate) fn caught_up(batch: &Batch, tag: Option<String>) -> Reply {
 }
 
 /// What the reader has is all there is.
-pub(crate) fn not_modified(tag: String, end: Offset) -> Reply {
+pub(crate) fn not_modified(tag: String, end: &Offset) -> Reply {
     Reply::empty(304).with("etag", tag).with("stream-next-offset", end.to_string())
 }
 
@@ -107,7 +104,7 @@ pub(crate) fn polled(batch: &Batch, cursor: u64) -> Reply {
             (false, false) => [&batch.updates[..], &batch.presence[..]].concat().into(),
         });
     }
-    if let (Some(end), Some(_)) = (batch.presence_end, batch.end) {
+    if let (Some(end), Some(_)) = (batch.presence_end, &batch.end) {
         reply = reply
             .with("stream-presence-offset", end.to_string())
             .with("stream-presence-length", batch.presence.len().to_string());
@@ -156,7 +153,7 @@ pub(crate) fn events(batch: &Batch, cursor: u64) -> Bytes {
     if batch.up_to_date {
         control.insert("upToDate".into(), true.into());
     }
-    if let (Some(end), Some(_)) = (batch.presence_end, batch.end) {
+    if let (Some(end), Some(_)) = (batch.presence_end, &batch.end) {
         control.insert("presenceOffset".into(), end.to_string().into());
     }
     out.push_str("event: control\ndata: ");
@@ -200,7 +197,7 @@ mod tests {
 
     #[test]
     fn tags_are_found_in_lists_and_when_weak() {
-        let tag = tag(Offset::START, Offset::new(1));
+        let tag = tag(&Offset::START, &Offset::new(1));
         assert!(matches(&format!("\"x\", W/{tag}"), &tag) && !matches("\"x\"", &tag));
     }
 }

@@ -37,11 +37,11 @@ impl Published {
     pub fn answer(&self, request: &DocRequest, now: Millis) -> Option<Reply> {
         let body = || self.body.clone();
         let reply = match request {
-            DocRequest::State => frames::state(body(), self.upto),
-            DocRequest::Discover { path, query } => frames::discovered(path, query, self.upto),
+            DocRequest::State => frames::state(body(), &self.upto),
+            DocRequest::Discover { path, query } => frames::discovered(path, query, &self.upto),
             // At the start there is no snapshot, whoever published one.
             DocRequest::Snapshot(at) if *at == self.upto && *at != Offset::START => {
-                frames::snapshot(body(), *at)
+                frames::snapshot(body(), at)
             }
             DocRequest::Snapshot(_)
             | DocRequest::Create { .. }

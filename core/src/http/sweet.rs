@@ -173,10 +173,10 @@ fn page(listed: &[Listed], limit: usize) -> Reply {
     let docs: Vec<_> = listed
         .iter()
         .take(limit)
-        .filter_map(|listed| DocName::from_internal(&listed.name).ok().map(|name| (name, listed.tail)))
+        .filter_map(|listed| DocName::from_internal(&listed.name).ok().map(|name| (name, &listed.tail)))
         .collect();
     let next = docs.last().filter(|_| listed.len() > limit).map(|(name, _)| name.as_str());
-    let entry = |(name, tail): &(DocName, crate::log::Tail)| serde_json::json!({ "docId": name.as_str(), "bytes": tail.document_bytes(), "updates": tail.updates });
+    let entry = |(name, tail): &(DocName, &crate::log::Tail)| serde_json::json!({ "docId": name.as_str(), "bytes": tail.document_bytes(), "updates": tail.updates });
     let body = serde_json::json!({ "docs": docs.iter().map(entry).collect::<Vec<_>>(), "next": next });
     Reply::json(200, body.to_string())
 }

@@ -5,6 +5,7 @@ use super::requests::View;
 use crate::effect::{Close, ConnId, Effects, Millis, To};
 use crate::http::{ApiError, Reply};
 use crate::session::Step1;
+use crate::update::Summary;
 use crate::wire;
 use bytes::Bytes;
 
@@ -14,6 +15,8 @@ pub(super) struct Waiting {
     pub(super) conn: ConnId,
     /// Accepted updates that must be stored first.
     pub(super) after: u64,
+    /// The round of loads that it must not be older than, see [`crate::document::Document::replica`].
+    pub(super) round: u64,
     pub(super) what: Owed,
 }
 
@@ -23,6 +26,8 @@ pub(super) enum Owed {
     Question,
     /// Our step 2, to this state vector.
     Answer(Bytes),
+    /// Whether what a reader answered to our step 1 is an edit of its own.
+    Verdict(Summary),
     /// y-sweet's 102.
     Echo(Bytes),
     /// The answer to an HTTP request, with the log's end.
@@ -69,7 +74,12 @@ impl Room {
             self.close(now, conn, reason, effects);
             return;
         }
-        self.waiting.push(Waiting { conn, after, what });
+        self.wait(conn, after, what);
+    }
+
+    pub(super) fn wait(&mut self, conn: ConnId, after: u64, what: Owed) {
+        let round = self.document.next_load();
+        self.waiting.push(Waiting { conn, after, round, what });
     }
 
     /// Gives what is owed and can be given by now.
@@ -79,17 +89,26 @@ impl Room {
         }
         let stored = self.document.stored();
         let mut failed = Vec::new();
-        let mut shown = Vec::new();
+        let (mut shown, mut judged) = (Vec::new(), Vec::new());
         for waiting in core::mem::take(&mut self.waiting) {
             let ready = waiting.after <= stored;
-            let asks = matches!(waiting.what, Owed::Question | Owed::Answer(_) | Owed::View(_));
-            let replica = if ready && asks { self.document.replica(now, effects) } else { None };
+            let asks =
+                matches!(waiting.what, Owed::Question | Owed::Answer(_) | Owed::Verdict(_) | Owed::View(_));
+            let replica =
+                if ready && asks { self.document.replica(now, waiting.round, effects) } else { None };
             let frame = match (&waiting.what, replica) {
                 (Owed::Echo(payload), _) if ready => Ok(wire::echo(payload)),
                 (Owed::Question, Some(replica)) => replica.state_vector().map(|own| wire::step_1(&own)),
                 (Owed::Answer(vector), Some(replica)) => {
                     replica.diff(vector).map(|update| wire::step_2(&update))
                 }
+                (Owed::Verdict(summary), Some(replica)) => match replica.has(summary) {
+                    Ok(has) => {
+                        judged.push((waiting.conn, has));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
                 (Owed::View(_), Some(replica)) => match replica.diff(&[0]) {
                     Ok(state) => {
                         shown.push((waiting, state));
@@ -98,18 +117,21 @@ impl Room {
                     Err(error) => Err(error),
                 },
                 (Owed::Reply(reply), _) if ready => {
-                    let end = self.document.tail().map(|tail| tail.end).unwrap_or_default();
+                    let end = self.document.tail().map(|tail| tail.end.clone()).unwrap_or_default();
                     effects.reply(waiting.conn, reply.clone().with("stream-next-offset", end.to_string()));
                     continue;
                 }
-                (Owed::Question | Owed::Answer(_) | Owed::View(_), None)
+                (Owed::Question | Owed::Answer(_) | Owed::Verdict(_) | Owed::View(_), None)
                 | (Owed::Echo(_) | Owed::Reply(_), _) => {
                     self.waiting.push(waiting);
                     continue;
                 }
             };
             match frame {
-                Ok(frame) => effects.send(To::Conn(waiting.conn), frame),
+                Ok(frame) => {
+                    effects.send(To::Conn(waiting.conn), frame);
+                    self.follow(now, waiting.conn, &waiting.what);
+                }
                 Err(error) => failed.push((waiting.conn, error)),
             }
             if let Some(session) = self.sessions.get_mut(&waiting.conn) {
@@ -118,6 +140,14 @@ impl Room {
                     session.step_1 = Step1::Sent;
                 }
                 self.unparked.push(waiting.conn);
+            }
+        }
+        for (conn, has) in judged {
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.waiting -= 1;
+            }
+            if !has {
+                self.refuse_edit(conn, effects);
             }
         }
         for (conn, error) in failed {

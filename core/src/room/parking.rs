@@ -19,6 +19,9 @@ impl Room {
             session.step_1 = Step1::Answered;
         }
         self.add(conn, session);
+        if let Some(place) = parked.place {
+            self.follow_from(now, conn, place);
+        }
         let mut forgotten = false;
         for client in parked.clients {
             forgotten |= client.state.is_none();
@@ -77,7 +80,7 @@ impl Room {
                 || self.waiting.iter().filter(|waiting| waiting.conn == conn).map(|waiting| &waiting.what);
             let echoes = owed().filter_map(|what| match what {
                 Owed::Echo(payload) => Some(payload),
-                Owed::Question | Owed::Answer(_) | Owed::Reply(_) | Owed::View(_) => None,
+                Owed::Question | Owed::Answer(_) | Owed::Verdict(_) | Owed::Reply(_) | Owed::View(_) => None,
             });
             let unstored = session.last_accepted > self.document.stored();
             let parked = Parked {
@@ -88,6 +91,7 @@ impl Room {
                 unsettled: unstored || !session.has_answered(),
                 unanswered: owed().any(|what| matches!(what, Owed::Answer(_))),
                 echoes: session.held_echoes.iter().chain(echoes).cloned().collect(),
+                place: self.readers.place_of(conn).cloned(),
                 clients: self.presence.of(conn).collect(),
             };
             effects.park(conn, parked.encode());

@@ -7,7 +7,11 @@
 //! The store may be ahead of its replies, and a load may be ahead of or behind what was heard of appends. So a
 //! reader's place only grows; what a load lacks is taken from the recent updates; and where these would have a
 //! hole they begin anew, upon which readers in front of it are behind.
+//!
+//! All this is so where nobody else writes to the log; where others do, [`super::rereads`] tells how it goes on.
 
+use super::batches::{Encoded, News, Recent, Shared};
+use super::rereads::{Relayed, Rereads};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames::{self, Batch, KEEP_ALIVE};
 use crate::http::{ApiError, Reply};
@@ -17,10 +21,7 @@ use crate::presence::Presence;
 use crate::request::{Live, PresenceOffset};
 use bytes::Bytes;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// Batches that are kept while readers are served, for those who are at the same place.
-const SHARED: usize = 4;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of a presence stream.
 pub(super) type StreamName = Cow<'static, str>;
@@ -28,20 +29,22 @@ pub(super) type StreamName = Cow<'static, str>;
 /// All reads that wait.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    list: BTreeMap<ConnId, Reader>,
+    pub(super) list: BTreeMap<ConnId, Reader>,
     /// Those of them that are live.
     held: usize,
     deadlines: BTreeSet<(Millis, ConnId)>,
     recent: Option<Recent>,
     /// The load for those who are behind, and from where on it is.
-    load: Option<(OpId, Offset)>,
+    pub(super) load: Option<(OpId, Offset)>,
     keep_alive_at: Option<Millis>,
     /// Those who wait for a load, by what they have.
-    behind: BTreeSet<(Offset, ConnId)>,
+    pub(super) behind: BTreeSet<(Offset, ConnId)>,
     /// Those who were not looked at since they came, or since they got something.
     fresh: Vec<ConnId>,
     /// Something happened that all may have to be told.
     pub(super) stale: bool,
+    /// How it goes on where others write to the log as well.
+    pub(super) rereads: Option<Rereads>,
 }
 
 /// One read.
@@ -51,7 +54,7 @@ pub(super) struct Reader {
     pub(super) updates: Option<Offset>,
     /// A presence stream, and the version that it has; none for everyone who is there.
     pub(super) presence: Option<(StreamName, Option<u64>)>,
-    pub(super) live: Live,
+    pub(super) wants: Wants,
     pub(super) cursor: Option<u64>,
     /// What `If-None-Match` says; with an empty one there is a tag all the same.
     pub(super) tag: Option<String>,
@@ -60,17 +63,23 @@ pub(super) struct Reader {
     pub(super) opened: bool,
     /// It waits for a load.
     pub(super) behind: bool,
+    /// Loads that it was served from.
+    pub(super) loads: u32,
+    /// Updates that had been relayed to all sockets when it came.
+    pub(super) relayed: u64,
 }
 
-/// The last updates that were stored, without a hole, as far as the store has said so.
-#[derive(Debug)]
-struct Recent {
-    /// Everything behind this is here,
-    from: Offset,
-    /// up to this.
-    end: Offset,
-    updates: VecDeque<(Offset, Bytes)>,
-    bytes: usize,
+/// In which form a reader is told, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// What there is.
+    Once,
+    /// The next that comes, see [`Live::LongPoll`].
+    LongPoll,
+    /// All that comes, see [`Live::Events`].
+    Events,
+    /// All that comes, as messages on a socket.
+    Messages,
 }
 
 /// What readers are told about beside updates: the time, and who is there.
@@ -80,31 +89,14 @@ pub(super) struct Now<'a> {
     pub(super) now: Millis,
 }
 
-/// Batches of one round, by what their readers had.
-#[derive(Default)]
-struct Shared {
-    batches: VecDeque<Encoded>,
-}
-
-/// Updates for a reader.
-struct News {
-    frames: Bytes,
-    /// The place behind them.
-    end: Offset,
-    /// Whether there are no more.
-    is_all: bool,
-}
-
-struct Encoded {
-    updates: Option<Offset>,
-    presence: Option<(StreamName, Option<u64>)>,
-    batch: Batch,
-    events: Option<(u64, Bytes)>,
-}
-
 impl Readers {
+    pub(super) fn new(shared: bool) -> Self {
+        Self { rereads: shared.then(Rereads::default), ..Self::default() }
+    }
+
+    /// How many came over HTTP.
     pub(super) fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() - self.rereads.as_ref().map_or(0, |rereads| rereads.sockets)
     }
 
     /// How many wait for something to happen.
@@ -112,33 +104,33 @@ impl Readers {
         self.held
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// The end of what readers may be told of; none if nobody reads.
     pub(super) fn known_end(&self) -> Option<Offset> {
-        self.recent.as_ref().map(|recent| recent.end)
+        self.recent.as_ref().map(|recent| recent.end.clone())
     }
 
     /// Hears how long the log is known to be, while no append is on its way: one that was given up may have been
     /// done.
-    pub(super) fn catch_up(&mut self, end: Offset) {
-        if let Some(recent) = self.recent.as_mut().filter(|recent| recent.end < end) {
-            *recent = Recent::new(end);
+    pub(super) fn catch_up(&mut self, end: &Offset) {
+        if let Some(recent) = self.recent.as_mut().filter(|recent| recent.end < *end) {
+            *recent = Recent::new(end.clone());
             self.stale = true;
         }
     }
 
     /// Takes a read; `end` is where the log is known to end.
     pub(super) fn add(&mut self, now: Millis, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
-        // Before anything is loaded for it: whatever is stored from now on is in one of both.
-        self.recent.get_or_insert_with(|| Recent::new(end));
-        if reader.live == Live::Events {
+        if let Some(rereads) = &mut self.rereads {
+            rereads.add(now, &reader, self.held, limits);
+        } else {
+            // Before anything is loaded for it: whatever is stored from now on is in one of both.
+            self.recent.get_or_insert_with(|| Recent::new(end));
+        }
+        if reader.wants == Wants::Events {
             self.keep_alive_at.get_or_insert(now.after(limits.keep_alive));
         }
         self.deadlines.insert((reader.deadline, conn));
-        self.held += usize::from(reader.live != Live::No);
+        self.held += usize::from(reader.wants.is_held());
         self.list.insert(conn, reader);
         self.fresh.push(conn);
     }
@@ -146,15 +138,22 @@ impl Readers {
     pub(super) fn remove(&mut self, conn: ConnId) -> Option<Reader> {
         let reader = self.list.remove(&conn)?;
         self.deadlines.remove(&(reader.deadline, conn));
-        self.held -= usize::from(reader.live != Live::No);
+        self.held -= usize::from(reader.wants.is_held());
+        if let Some(rereads) = &mut self.rereads {
+            rereads.remove(conn, &reader);
+        }
         if reader.behind {
-            self.behind.remove(&(reader.updates.unwrap_or_default(), conn));
+            self.behind.remove(&(reader.updates.clone().unwrap_or_default(), conn));
         }
         Some(reader)
     }
 
     /// Updates that were stored, one directly behind the other.
-    pub(super) fn stored(&mut self, updates: &[(Offset, Bytes)], limits: &Limits) {
+    pub(super) fn stored(&mut self, now: Millis, updates: &[(Offset, Bytes)], limits: &Limits) {
+        if self.rereads.is_some() {
+            self.read_again_now(now);
+            return;
+        }
         if let Some(recent) = &mut self.recent {
             recent.push(updates, limits);
         }
@@ -171,15 +170,18 @@ impl Readers {
         if self.load.is_some() {
             return None;
         }
-        self.behind.first().map(|(since, _)| *since)
+        self.behind.first().map(|(since, _)| since.clone())
     }
 
     /// Whether a reply of the store is for readers.
     pub(super) fn awaits(&self, op: OpId) -> bool {
-        self.load.is_some_and(|(known, _)| known == op)
+        self.load.as_ref().is_some_and(|(known, _)| *known == op)
     }
 
     pub(super) fn loading(&mut self, op: OpId, since: Offset) {
+        if let Some(rereads) = &mut self.rereads {
+            rereads.loading(&mut self.behind, &since);
+        }
         self.load = Some((op, since));
     }
 
@@ -196,18 +198,31 @@ impl Readers {
         let mut shared = Shared::default();
         for conn in conns {
             let Some(reader) = self.list.get_mut(&conn).filter(|reader| !reader.behind) else { continue };
-            let since = reader.updates.unwrap_or(Offset::END);
+            let since = reader.updates.clone().unwrap_or(Offset::END);
+            if let Some(rereads) = &mut self.rereads {
+                if reader.loads == 0 && reader.updates.is_some() {
+                    reader.behind = true;
+                    self.behind.insert((since, conn));
+                    continue;
+                }
+                let nothing = || News { frames: Bytes::new(), end: since, is_all: true };
+                let encoded = shared.get(reader, now, nothing);
+                if encoded.is_some_and(|encoded| reader.take(conn, encoded, now, &rereads.relayed, effects)) {
+                    self.remove(conn);
+                }
+                continue;
+            }
             let Some(recent) = self.recent.as_ref().filter(|recent| recent.from <= since) else {
                 reader.behind = true;
                 self.behind.insert((since, conn));
                 continue;
             };
             let encoded = shared.get(reader, now, || News {
-                frames: frames::frames(recent.behind(since)),
-                end: recent.end.max(since),
+                frames: frames::frames(recent.behind(&since)),
+                end: recent.end.clone().max(since),
                 is_all: true,
             });
-            if encoded.is_some_and(|encoded| reader.take(conn, encoded, now, effects)) {
+            if encoded.is_some_and(|encoded| reader.take(conn, encoded, now, &Relayed::default(), effects)) {
                 self.remove(conn);
             }
         }
@@ -221,6 +236,9 @@ impl Readers {
         now: &Now<'_>,
         effects: &mut Effects,
     ) {
+        if self.rereads.is_some() {
+            return self.reread(op, loaded, now, effects);
+        }
         let Some((_, from)) = self.load.take_if(|(known, _)| *known == op) else { return };
         let mut shared = Shared::default();
         for (since, conn) in self.behind.split_off(&(from, ConnId(0))) {
@@ -229,8 +247,9 @@ impl Readers {
             let is_over = match &loaded {
                 Ok(loaded) => {
                     let recent = self.recent.as_ref();
-                    let encoded = shared.get(reader, now, || News::of(loaded, recent, since));
-                    encoded.is_some_and(|encoded| reader.take(conn, encoded, now, effects))
+                    let encoded = shared.get(reader, now, || News::of(loaded, recent, &since));
+                    encoded
+                        .is_some_and(|encoded| reader.take(conn, encoded, now, &Relayed::default(), effects))
                 }
                 Err(error) => {
                     reader.fail(conn, error.clone(), effects);
@@ -251,7 +270,7 @@ impl Readers {
             let Some(reader) = self.remove(conn) else { return };
             if reader.opened {
                 effects.close(conn, Close::new(Close::NORMAL, "the event stream has reached its deadline"));
-            } else if reader.behind {
+            } else if reader.behind && reader.loads == 0 {
                 reader.fail(conn, ApiError::overloaded("the store is too slow"), effects);
             } else {
                 let cursor = frames::cursor(now.now, reader.cursor);
@@ -260,7 +279,7 @@ impl Readers {
         }
         if self.keep_alive_at.is_some_and(|at| at <= now.now) {
             let mut any = false;
-            for (conn, reader) in self.list.iter().filter(|(_, reader)| reader.live == Live::Events) {
+            for (conn, reader) in self.list.iter().filter(|(_, reader)| reader.wants == Wants::Events) {
                 any = true;
                 if reader.opened {
                     effects.send(To::Conn(*conn), Bytes::from_static(KEEP_ALIVE.as_bytes()));
@@ -273,13 +292,18 @@ impl Readers {
     /// When [`Readers::tick`] has something to do.
     pub(super) fn next_tick(&self) -> Option<Millis> {
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        deadline.into_iter().chain(self.keep_alive_at).min()
+        let reread = self.rereads.as_ref().and_then(|rereads| rereads.at);
+        deadline.into_iter().chain(self.keep_alive_at).chain(reread).min()
     }
 
     /// Ends everyone that `ends` names: the document, or a presence stream of it, is gone.
     pub(super) fn end(&mut self, error: &ApiError, effects: &mut Effects, ends: impl Fn(&Reader) -> bool) {
-        let conns: Vec<_> =
-            self.list.iter().filter(|(_, reader)| ends(reader)).map(|(conn, _)| *conn).collect();
+        let conns: Vec<_> = self
+            .list
+            .iter()
+            .filter(|(_, reader)| reader.wants != Wants::Messages && ends(reader))
+            .map(|(conn, _)| *conn)
+            .collect();
         for conn in conns {
             if let Some(reader) = self.remove(conn) {
                 reader.fail(conn, error.clone(), effects);
@@ -295,16 +319,26 @@ impl Readers {
 
 impl Reader {
     /// Gives a reader what it lacks; true if that was all it wants.
-    fn take(&mut self, conn: ConnId, encoded: &mut Encoded, now: &Now<'_>, effects: &mut Effects) -> bool {
+    pub(super) fn take(
+        &mut self,
+        conn: ConnId,
+        encoded: &mut Encoded,
+        now: &Now<'_>,
+        relayed: &Relayed,
+        effects: &mut Effects,
+    ) -> bool {
         let batch = &encoded.batch;
-        let since = self.updates;
-        self.updates = batch.end;
+        let since = core::mem::replace(&mut self.updates, batch.end.clone());
         if let (Some((_, known)), Some(end)) = (&mut self.presence, batch.presence_end) {
             *known = Some(end.version);
         }
-        match self.live {
-            Live::No => {
-                let tag = since.zip(batch.end).filter(|_| self.tag.is_some());
+        match self.wants {
+            Wants::Messages => {
+                relayed.tell(conn, self.relayed, &batch.updates, effects);
+                false
+            }
+            Wants::Once => {
+                let tag = since.as_ref().zip(batch.end.as_ref()).filter(|_| self.tag.is_some());
                 let tag = tag.map(|(since, end)| (frames::tag(since, end), end));
                 effects.reply(
                     conn,
@@ -317,13 +351,13 @@ impl Reader {
                 );
                 true
             }
-            Live::LongPoll if batch.is_empty() => false,
-            Live::LongPoll => {
+            Wants::LongPoll if batch.is_empty() => false,
+            Wants::LongPoll => {
                 effects.reply(conn, frames::polled(batch, frames::cursor(now.now, self.cursor)));
                 true
             }
-            Live::Events if self.opened && batch.is_empty() => false,
-            Live::Events => {
+            Wants::Events if self.opened && batch.is_empty() => false,
+            Wants::Events => {
                 let events = encoded.events(frames::cursor(now.now, self.cursor));
                 if core::mem::replace(&mut self.opened, true) {
                     effects.send(To::Conn(conn), events);
@@ -335,7 +369,7 @@ impl Reader {
         }
     }
 
-    fn fail(&self, conn: ConnId, error: ApiError, effects: &mut Effects) {
+    pub(super) fn fail(&self, conn: ConnId, error: ApiError, effects: &mut Effects) {
         if self.opened {
             effects.close(conn, Close::new(Close::NORMAL, error.message));
         } else {
@@ -344,13 +378,13 @@ impl Reader {
     }
 
     /// An empty batch at the place where it is.
-    fn nothing(&self, now: &Now<'_>) -> Batch {
+    pub(super) fn nothing(&self, now: &Now<'_>) -> Batch {
         let version = |(_, version): &(_, Option<u64>)| PresenceOffset {
             life: now.life,
             version: version.unwrap_or_default(),
         };
         Batch {
-            end: self.updates,
+            end: self.updates.clone(),
             up_to_date: true,
             presence_end: self.presence.as_ref().map(version),
             ..Batch::default()
@@ -358,93 +392,18 @@ impl Reader {
     }
 }
 
-impl Shared {
-    /// The batch for a reader: made of `news` unless another at the same place has had it.
-    fn get(&mut self, reader: &Reader, now: &Now<'_>, news: impl FnOnce() -> News) -> Option<&mut Encoded> {
-        let same = |known: &Encoded| known.updates == reader.updates && known.presence == reader.presence;
-        let known = self.batches.iter().position(same).and_then(|index| self.batches.remove(index));
-        let encoded = known.unwrap_or_else(|| Encoded::new(reader, now, news));
-        self.batches.truncate(SHARED - 1);
-        // The last one that was asked for is most often the next.
-        self.batches.push_front(encoded);
-        self.batches.front_mut()
+impl Wants {
+    fn is_held(self) -> bool {
+        matches!(self, Self::LongPoll | Self::Events)
     }
 }
 
-impl Encoded {
-    fn new(reader: &Reader, now: &Now<'_>, news: impl FnOnce() -> News) -> Self {
-        let mut batch = Batch { up_to_date: true, ..Batch::default() };
-        if reader.updates.is_some() {
-            let News { frames, end, is_all } = news();
-            (batch.updates, batch.end, batch.up_to_date) = (frames, Some(end), is_all);
-        }
-        if let Some((stream, since)) = &reader.presence {
-            let presence = (now.presence)(stream);
-            let version = presence.map_or(0, Presence::version);
-            let news = presence.and_then(|presence| match since {
-                Some(since) if *since <= version => presence.since(*since),
-                _ => presence.states(),
-            });
-            batch.presence = news.map(|news| frames::frames([&news])).unwrap_or_default();
-            batch.presence_end = Some(PresenceOffset { life: now.life, version });
-        }
-        let (updates, presence) = (reader.updates, reader.presence.clone());
-        Self { updates, presence, batch, events: None }
-    }
-
-    fn events(&mut self, cursor: u64) -> Bytes {
-        match &self.events {
-            Some((known, events)) if *known == cursor => events.clone(),
-            _ => {
-                let events = frames::events(&self.batch, cursor);
-                self.events = Some((cursor, events.clone()));
-                events
-            }
-        }
-    }
-}
-
-impl Recent {
-    fn new(end: Offset) -> Self {
-        Self { from: end, end, updates: VecDeque::new(), bytes: 0 }
-    }
-
-    fn push(&mut self, updates: &[(Offset, Bytes)], limits: &Limits) {
-        let before = |(offset, _): &(Offset, Bytes)| Offset::new(offset.number().saturating_sub(1));
-        if let Some(before) = updates.first().map(before).filter(|before| *before > self.end) {
-            *self = Self::new(before);
-        }
-        for (offset, update) in updates.iter().filter(|(offset, _)| *offset > self.end) {
-            self.bytes += update.len();
-            self.updates.push_back((*offset, update.clone()));
-        }
-        self.end = updates.last().map_or(self.end, |(offset, _)| self.end.max(*offset));
-        while self.bytes > limits.recent_bytes || self.updates.len() > limits.recent_updates {
-            let Some((offset, update)) = self.updates.pop_front() else { return };
-            self.bytes -= update.len();
-            self.from = offset;
-        }
-    }
-
-    fn behind(&self, since: Offset) -> impl Iterator<Item = &Bytes> {
-        let start = self.updates.partition_point(|(offset, _)| *offset <= since);
-        self.updates.range(start..).map(|(_, update)| update)
-    }
-}
-
-impl News {
-    /// What a load and the recent updates have for a reader: the snapshot only if it covers something that the
-    /// reader lacks.
-    fn of(loaded: &Loaded, recent: Option<&Recent>, since: Offset) -> Self {
-        let snapshot = loaded.snapshot.iter().filter(|_| since < loaded.tail.snapshot);
-        let news = loaded.updates.iter().filter(|(offset, _)| *offset > since).map(|(_, update)| update);
-        let end = loaded.tail.end.max(since);
-        let joins = recent.filter(|recent| recent.from <= end);
-        let rest = joins.into_iter().flat_map(|recent| recent.behind(end));
-        Self {
-            frames: frames::frames(snapshot.chain(news).chain(rest)),
-            end: joins.map_or(end, |recent| recent.end.max(end)),
-            is_all: joins.is_some(),
+impl From<Live> for Wants {
+    fn from(live: Live) -> Self {
+        match live {
+            Live::No => Self::Once,
+            Live::LongPoll => Self::LongPoll,
+            Live::Events => Self::Events,
         }
     }
 }

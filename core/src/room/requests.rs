@@ -1,7 +1,7 @@
 //! HTTP requests to a document: each is answered once, at once or when the store has said what it takes.
 
 use super::readers::{Now, Reader, StreamName};
-use super::{Owed, Room, Waiting};
+use super::{Owed, Residency, Room, Waiting};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
@@ -43,6 +43,16 @@ pub(super) enum View {
     Restore { version: Bytes, client: u32 },
 }
 
+/// A request that waits to learn whether the document is there.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) conn: ConnId,
+    request: DocRequest,
+    expires: Option<Millis>,
+    /// The round of questions for the tail that answers it.
+    round: u64,
+}
+
 impl Room {
     pub(super) fn request(
         &mut self,
@@ -58,19 +68,33 @@ impl Room {
         } else if request == DocRequest::Delete {
             self.document.pause(true);
             self.ask_store(conn, LogOp::Delete, Asked::Delete, effects);
+        } else if self.needs_no_peek(now, &request) {
+            self.answer_request(now, conn, request, expires, effects);
         } else {
-            self.asking.push((conn, request, expires));
+            let round = self.document.next_peek();
+            self.asking.push(Asking { conn, request, expires, round });
             self.document.peek(now, effects);
             self.settle_asking(now, effects);
         }
     }
 
+    /// Whether a request learns from its own load that the document is there, or may believe that it is.
+    fn needs_no_peek(&self, now: Millis, request: &DocRequest) -> bool {
+        if let DocRequest::Read(Read { updates: Some(Since::Start | Since::At(_)), .. }) = request {
+            self.config.residency == Residency::Shared
+        } else {
+            matches!(request, DocRequest::Append { .. }) && self.document.trusts(now, &self.config.limits)
+        }
+    }
+
     /// Goes on with the requests that waited to learn whether the document is there.
     pub(super) fn settle_asking(&mut self, now: Millis, effects: &mut Effects) {
-        if self.document.tail().is_none() || self.document.is_peeking() {
-            return;
-        }
-        for (conn, request, expires) in core::mem::take(&mut self.asking) {
+        for asking in core::mem::take(&mut self.asking) {
+            if !self.document.peek_for(now, asking.round, effects) {
+                self.asking.push(asking);
+                continue;
+            }
+            let Asking { conn, request, expires, .. } = asking;
             if self.document.tail().is_some_and(|tail| tail.life == Life::Live) {
                 self.answer_request(now, conn, request, expires, effects);
             } else if let DocRequest::Exists { otherwise, .. } = request {
@@ -98,7 +122,7 @@ impl Room {
             DocRequest::Copy { to, reply } => self.view(conn, View::Copy { to, reply }),
             DocRequest::Discover { path, query } => {
                 if let Some(tail) = self.document.tail() {
-                    effects.reply(conn, frames::discovered(&path, &query, tail.snapshot));
+                    effects.reply(conn, frames::discovered(&path, &query, &tail.snapshot));
                 }
             }
             DocRequest::Snapshot(at) => {
@@ -144,12 +168,12 @@ impl Room {
     }
 
     fn end(&self) -> Offset {
-        self.document.tail().map(|tail| tail.end).unwrap_or_default()
+        self.document.tail().map(|tail| tail.end.clone()).unwrap_or_default()
     }
 
     fn view(&mut self, conn: ConnId, view: View) {
         let after = self.document.accepted();
-        self.waiting.push(Waiting { conn, after, what: Owed::View(view) });
+        self.wait(conn, after, Owed::View(view));
     }
 
     fn post(&mut self, conn: ConnId, updates: &[Bytes], reply: Reply, effects: &mut Effects) {
@@ -160,7 +184,7 @@ impl Room {
                     self.take(update, effects);
                 }
                 let after = self.document.accepted();
-                self.waiting.push(Waiting { conn, after, what: Owed::Reply(reply) });
+                self.wait(conn, after, Owed::Reply(reply));
             }
         }
     }
@@ -192,6 +216,7 @@ impl Room {
         if !self.sessions.is_empty() {
             effects.send(To::Sockets { except: None }, wire::update(&update));
         }
+        self.readers.relayed(&update);
         self.document.accept(update);
     }
 
@@ -208,17 +233,20 @@ impl Room {
             effects.reply(conn, ApiError::rate_limited("the document holds too many requests"));
             return;
         }
-        let known = self.document.tail().map(|tail| tail.end).unwrap_or_default();
-        let end = self.readers.known_end().unwrap_or(known).max(known);
+        let known = self.end();
+        let told = self.readers.known_end().unwrap_or_else(|| known.clone());
+        let end = told.clone().max(known);
         let tag = match read.updates {
             Some(Since::Start | Since::At(_)) => Some(read.if_none_match.unwrap_or_default()),
             Some(Since::Now) | None => None,
         };
         let updates = read.updates.map(|since| match since {
             Since::Start => Offset::START,
-            Since::Now => self.readers.known_end().unwrap_or(known),
+            Since::Now => told,
             // Not of this log as it is: a store that lost its end. Then everything is news.
-            Since::At(offset) if offset > end => Offset::START,
+            Since::At(offset) if offset > end && self.config.residency == Residency::Exclusive => {
+                Offset::START
+            }
             Since::At(offset) => offset,
         });
         let presence = read.presence.map(|(stream, since)| {
@@ -243,22 +271,24 @@ impl Room {
         };
         let deadline = now.after(length - scatter(conn, spread));
         let deadline = expires.map_or(deadline, |at| at.min(deadline));
-        let (live, cursor) = (read.live, read.cursor);
-        let reader = Reader { updates, presence, live, cursor, tag, deadline, opened: false, behind: false };
+        let (wants, cursor) = (read.live.into(), read.cursor);
+        let (opened, behind, loads, relayed) = (false, false, 0, 0);
+        let reader =
+            Reader { updates, presence, wants, cursor, tag, deadline, opened, behind, loads, relayed };
         self.readers.add(now, conn, reader, end, limits);
     }
 
     /// Gives readers what happened, and loads for those who are behind.
     pub(super) fn serve_readers(&mut self, now: Millis, effects: &mut Effects) {
         if let Some(tail) = self.document.tail().filter(|_| !self.document.is_appending()) {
-            self.readers.catch_up(tail.end);
+            self.readers.catch_up(&tail.end);
         }
         if self.readers.is_due() {
             self.with_readers(now, |readers, now| readers.serve(now, effects));
         }
         if let Some(since) = self.readers.wants_load() {
             let op = self.document.op();
-            self.readers.loading(op, since);
+            self.readers.loading(op, since.clone());
             effects.store(op, LogOp::Load { since });
         }
     }
@@ -296,11 +326,11 @@ impl Room {
             }
             (Asked::Create { created, existed }, Ok(LogReply::Created { existed: was, tail })) => {
                 if was {
-                    self.document.learn(tail);
+                    self.document.learn(now, tail);
                 } else {
                     // A delete that seemed to fail was done.
                     if self.document.tail().is_some_and(|known| known.life == Life::Live) {
-                        self.document.begin_anew(Tail { life: Life::Deleted, ..tail });
+                        self.document.begin_anew(Tail { life: Life::Deleted, ..tail.clone() });
                         self.end_document(now, effects);
                     }
                     self.document.begin_anew(tail);
@@ -308,15 +338,16 @@ impl Room {
                 if was { existed } else { Ok(created) }.map(|reply| self.at_end(reply))
             }
             (Asked::Delete, Ok(LogReply::Deleted { existed, tail })) => {
+                let deleted = tail.life == Life::Deleted;
                 self.document.begin_anew(tail);
                 // One that never was has nobody to be sent away.
-                if tail.life == Life::Deleted {
+                if deleted {
                     self.end_document(now, effects);
                 }
                 if existed { Ok(Reply::empty(204)) } else { Err(ApiError::no_document()) }
             }
             (Asked::Snapshot(at), Ok(LogReply::Loaded(loaded))) => match loaded.snapshot {
-                Some(body) if loaded.tail.snapshot == at => Ok(frames::snapshot(body, at)),
+                Some(body) if loaded.tail.snapshot == at => Ok(frames::snapshot(body, &at)),
                 _ => Err(ApiError::no_snapshot()),
             },
             (Asked::Keep(version), Ok(LogReply::Done(true))) => Ok(sweet::version_made(&version)),
@@ -376,7 +407,7 @@ impl Room {
     ) {
         let is_empty = *state == [0, 0];
         let answer = match view {
-            View::State => Ok(frames::state(state, self.end())),
+            View::State => Ok(frames::state(state, &self.document.place())),
             View::Json => self.json(&state),
             View::Copy { to, reply } => {
                 let content = if is_empty { Vec::new() } else { vec![state] };

@@ -11,6 +11,7 @@ mod log;
 mod posts;
 mod presence;
 mod reads;
+mod shared;
 mod stale;
 #[path = "../world/stream.rs"]
 mod stream;

@@ -31,7 +31,7 @@ fn compacted() -> (Table, Published) {
     let Ok(LogReply::Loaded(loaded)) = table.log.answer(LogOp::Load { since: Offset::START }) else {
         panic!()
     };
-    assert_eq!((loaded.tail.snapshot, loaded.updates.len()), (Offset::new(24), 0));
+    assert_eq!((&loaded.tail.snapshot, loaded.updates.len()), (&Offset::new(24), 0));
     let published = Published { upto: loaded.tail.snapshot, at: table.now, body: loaded.snapshot.unwrap() };
     (table, published)
 }

@@ -12,7 +12,7 @@ use yonder_core::limits::Limits;
 use yonder_core::log::{LogError, LogOp, LogReply, Offset};
 use yonder_core::request::{DocRequest, Live, PresenceOp, PresenceSince, Read, Since};
 use yonder_core::wire::{put_var_bytes, put_var_uint};
-use yonder_core::{ConnId, Effect, Effects, Input, Millis, OpId, Room, RoomConfig, To};
+use yonder_core::{ConnId, Effect, Effects, Input, Millis, OpId, Residency, Room, RoomConfig, To};
 
 pub const START: Millis = Millis(1_800_000_000_000);
 
@@ -23,6 +23,7 @@ pub struct Table {
     pub room: Room,
     pub now: Millis,
     pub limits: Limits,
+    residency: Residency,
     pub log: MemoryLog,
     /// What the store was asked and has not answered.
     pub asked: VecDeque<(OpId, LogOp)>,
@@ -36,9 +37,21 @@ impl Table {
     }
 
     pub fn with(limits: Limits) -> Self {
-        let room = Room::new(config(&limits));
+        Self::resident(limits, Residency::Exclusive)
+    }
+
+    fn resident(limits: Limits, residency: Residency) -> Self {
+        let room = Room::new(config(&limits, residency));
         let (log, asked, past) = (MemoryLog::default(), VecDeque::new(), Vec::new());
-        Self { room, now: START, limits, log, asked, past }
+        Self { room, now: START, limits, residency, log, asked, past }
+    }
+
+    /// A room that is not the only one of its document, which has this many updates; it knows nothing yet.
+    pub fn shared(limits: Limits, updates: u8) -> Self {
+        let mut table = Self::resident(limits, Residency::Shared);
+        table.log.counts_generations = true;
+        table.log.answer(LogOp::Create { updates: (1..=updates).map(edit).collect() }).unwrap();
+        table
     }
 
     /// A room that knows that its document is there, and has this many updates: [`edit`] of 1, 2, ...
@@ -128,7 +141,7 @@ impl Table {
 
     /// Plays the past to another room, and then only lets time pass: the store is silent or fails everything.
     fn comes_to_rest(&self, fails: bool) {
-        let mut room = Room::new(config(&self.limits));
+        let mut room = Room::new(config(&self.limits, self.residency));
         let (mut now, mut effects) = (START, Vec::new());
         for (at, input) in &self.past {
             now = *at;
@@ -136,7 +149,12 @@ impl Table {
         }
         let mut open: Vec<_> =
             if fails { self.asked.iter().map(|(op, _)| *op).collect() } else { Vec::new() };
-        let (end, mut ticks) = (now.after(2 * self.limits.presence_stream_kept), 0);
+        // A socket has the log read again for as long as it is there.
+        let longest = match self.residency {
+            Residency::Exclusive => 2 * self.limits.presence_stream_kept,
+            Residency::Shared => 2 * self.limits.event_stream,
+        };
+        let (end, mut ticks) = (now.after(longest), 0);
         for _ in 0..2_000 {
             for op in core::mem::take(&mut open) {
                 effects.extend(handle(
@@ -158,8 +176,8 @@ impl Table {
     }
 }
 
-fn config(limits: &Limits) -> RoomConfig {
-    RoomConfig { limits: Arc::new(limits.clone()), parks: false }
+fn config(limits: &Limits, residency: Residency) -> RoomConfig {
+    RoomConfig { limits: Arc::new(limits.clone()), parks: residency == Residency::Shared, residency }
 }
 
 fn handle(room: &mut Room, now: Millis, input: Input<'_>) -> Vec<Effect> {
@@ -275,7 +293,7 @@ pub fn closed(effects: &[Effect]) -> Vec<(u64, u16)> {
 
 /// `Stream-Next-Offset` as a number.
 pub fn next_offset(reply: &Reply) -> Option<u64> {
-    header(reply, "stream-next-offset").and_then(Offset::parse).map(Offset::number)
+    header(reply, "stream-next-offset").and_then(Offset::parse).map(|offset| offset.number())
 }
 
 /// The error's code.

@@ -13,6 +13,8 @@ pub struct MemoryLog {
     updates: Vec<(Offset, Bytes)>,
     versions: Vec<(Version, Bytes)>,
     end: u64,
+    /// Numbers tell how often the document was deleted, as those of a log that several write to do.
+    pub counts_generations: bool,
 }
 
 impl MemoryLog {
@@ -40,8 +42,9 @@ impl MemoryLog {
                 let covered = self.updates.iter().filter(|(offset, _)| *offset <= upto);
                 let parts = covered.map(|(_, update)| update.clone());
                 let parts = self.snapshot.iter().map(|(_, body)| body.clone()).chain(parts).collect();
-                self.snapshot = Some((upto, replica::compact(parts).map_err(|_| LogError::Corrupt)?));
+                let snapshot = replica::compact(parts).map_err(|_| LogError::Corrupt)?;
                 self.updates.retain(|(offset, _)| *offset > upto);
+                self.snapshot = Some((upto, snapshot));
                 LogReply::Compacted(self.tail())
             }
             LogOp::Create { .. } if self.life == Life::Live => {
@@ -54,7 +57,9 @@ impl MemoryLog {
             LogOp::Delete => {
                 let existed = self.life == Life::Live;
                 let life = if existed { Life::Deleted } else { self.life };
-                *self = Self { end: self.end, life, ..Self::default() };
+                let next = ((self.end >> Offset::GENERATION_SHIFT) + 1) << Offset::GENERATION_SHIFT;
+                let end = if existed && self.counts_generations { next } else { self.end };
+                *self = Self { end, life, counts_generations: self.counts_generations, ..Self::default() };
                 LogReply::Deleted { existed, tail: self.tail() }
             }
             LogOp::PutVersion { version, body, most } => {
@@ -115,7 +120,7 @@ impl MemoryLog {
         Tail {
             life: self.life,
             end: Offset::new(self.end),
-            snapshot: self.snapshot.as_ref().map_or(Offset::START, |(upto, _)| *upto),
+            snapshot: self.snapshot.as_ref().map_or(Offset::START, |(upto, _)| upto.clone()),
             updates: self.updates.len() as u64,
             bytes: self.updates.iter().map(|(_, update)| update.len() as u64).sum(),
             snapshot_bytes: self.snapshot.as_ref().map_or(0, |(_, body)| body.len() as u64),

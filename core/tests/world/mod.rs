@@ -61,7 +61,7 @@ impl World {
             loads: 0,
             http: http::Requests::default(),
         };
-        let config = RoomConfig { limits: Arc::new(limits), parks: true };
+        let config = RoomConfig { limits: Arc::new(limits), parks: true, ..RoomConfig::default() };
         Self {
             room: Room::new(config.clone()),
             host,

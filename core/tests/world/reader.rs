@@ -49,7 +49,7 @@ impl Reader {
         self.with_presence = with_presence;
         let who = self.presence.map_or(PresenceSince::All, PresenceSince::At);
         let read = Read {
-            updates: Some(self.place.map_or(Since::Start, Since::At)),
+            updates: Some(self.place.clone().map_or(Since::Start, Since::At)),
             presence: with_presence.then(|| ("default".to_owned(), who)),
             live,
             cursor: None,

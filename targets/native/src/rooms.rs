@@ -227,7 +227,7 @@ async fn run(shared: Arc<Shared>, doc: DocName, entry: Entry, mut events: mpsc::
     let queue_bytes = shared.queue_bytes;
     let mut host =
         NativeHost::new(doc, shared.store.clone(), queue_bytes, Arc::clone(&shared.metrics), replies);
-    let mut room = Room::new(RoomConfig { limits: Arc::clone(&shared.limits), parks: false });
+    let mut room = Room::new(RoomConfig { limits: Arc::clone(&shared.limits), ..RoomConfig::default() });
     let mut effects = Effects::new();
     let mut turn = Vec::new();
     let mut closing = false;

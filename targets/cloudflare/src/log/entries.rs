@@ -15,7 +15,7 @@ fn place(update: u64) -> u64 {
 }
 
 /// Puts updates behind the last one, which has the number `end`.
-pub(super) fn push(sql: &Sql, end: Offset, updates: &[Bytes]) -> Result<(), LogError> {
+pub(super) fn push(sql: &Sql, end: &Offset, updates: &[Bytes]) -> Result<(), LogError> {
     let mut first = end.number() + 1;
     let mut rest = updates;
     while !rest.is_empty() {
@@ -51,7 +51,7 @@ pub(super) fn push(sql: &Sql, end: Offset, updates: &[Bytes]) -> Result<(), LogE
 }
 
 /// The updates behind `since`, in their order.
-pub(super) fn read(sql: &Sql, since: Offset) -> Result<Vec<(Offset, Bytes)>, LogError> {
+pub(super) fn read(sql: &Sql, since: &Offset) -> Result<Vec<(Offset, Bytes)>, LogError> {
     // The row in which the next one is may begin before it.
     let rows = sql.rows(
         "SELECT place, updates, body FROM entry WHERE place >= coalesce(
@@ -90,7 +90,7 @@ pub(super) fn read(sql: &Sql, since: Offset) -> Result<Vec<(Offset, Bytes)>, Log
 }
 
 /// Deletes the updates up to `upto`, the last one of its row.
-pub(super) fn delete(sql: &Sql, upto: Offset) -> Result<(), LogError> {
+pub(super) fn delete(sql: &Sql, upto: &Offset) -> Result<(), LogError> {
     sql.run("DELETE FROM entry WHERE place < ?", &[number(place(upto.number() + 1))])
 }
 

@@ -129,7 +129,7 @@ impl Log {
         }
         // Not by `change`: the document's own row stays as it is, and one insertion needs no transaction.
         let Some(head) = self.head.as_mut().and_then(Option::as_mut) else { return Err(LogError::Corrupt) };
-        let (sql, end) = (&self.sql, head.tail.end);
+        let (sql, end) = (&self.sql, &head.tail.end);
         let pushed = match updates {
             [update] if update.len() < schema::VALUE_MAX => entries::push(sql, end, updates),
             _ => sql.transaction(|| entries::push(sql, end, updates)),
@@ -139,7 +139,7 @@ impl Log {
             return Err(error);
         }
         head.tail.grow(updates);
-        Ok(head.tail)
+        Ok(head.tail.clone())
     }
 
     /// Makes the document unless it is there.
@@ -151,7 +151,7 @@ impl Log {
         }
         self.change(|sql, head| {
             let head = match head {
-                Some(head) if head.is_live() => return Ok((true, head.tail)),
+                Some(head) if head.is_live() => return Ok((true, head.tail.clone())),
                 Some(head) => head,
                 None => {
                     schema::make(sql)?;
@@ -169,9 +169,9 @@ impl Log {
             // A deleted one's numbers go on where they were: a place of before is never one of now.
             head.tail.life = Life::Live;
             head.life += 1;
-            entries::push(sql, head.tail.end, updates)?;
+            entries::push(sql, &head.tail.end, updates)?;
             head.tail.grow(updates);
-            Ok((false, head.tail))
+            Ok((false, head.tail.clone()))
         })
     }
 
@@ -181,7 +181,7 @@ impl Log {
         self.change(|sql, head| {
             let Some(head) = head else { return Ok((false, Tail::default())) };
             if !head.is_live() {
-                return Ok((false, head.tail));
+                return Ok((false, head.tail.clone()));
             }
             for table in ["entry", "part", "version"] {
                 if table == "version" {
@@ -195,23 +195,23 @@ impl Log {
             if let Some(key) = head.snapshot_key.take() {
                 orphan(sql, &key)?;
             }
-            head.tail = Tail { life: Life::Deleted, end: head.tail.end, ..Tail::default() };
+            head.tail = Tail { life: Life::Deleted, end: head.tail.end.clone(), ..Tail::default() };
             head.life += 1;
-            Ok((true, head.tail))
+            Ok((true, head.tail.clone()))
         })
     }
 
     /// What comes behind a place.
-    pub(crate) fn load(&mut self, since: Offset) -> Result<Found, LogError> {
+    pub(crate) fn load(&mut self, since: &Offset) -> Result<Found, LogError> {
         let Some(head) = self.head()?.cloned() else {
             return Ok(Found { snapshot: None, updates: Vec::new(), tail: Tail::default() });
         };
         let tail = head.tail;
-        if since >= tail.end {
+        if *since >= tail.end {
             return Ok(Found { snapshot: None, updates: Vec::new(), tail });
         }
-        let snapshot = if since < tail.snapshot { self.snapshot()? } else { None };
-        Ok(Found { snapshot, updates: entries::read(&self.sql, since.max(tail.snapshot))?, tail })
+        let snapshot = if *since < tail.snapshot { self.snapshot()? } else { None };
+        Ok(Found { snapshot, updates: entries::read(&self.sql, since.max(&tail.snapshot))?, tail })
     }
 
     /// The newest snapshot.
@@ -255,13 +255,13 @@ impl Log {
                     *bytes
                 }
             };
-            entries::delete(sql, from.end)?;
+            entries::delete(sql, &from.end)?;
             let (updates, left) = entries::sums(sql)?;
             let tail = &mut head.tail;
-            (tail.snapshot, tail.snapshot_bytes) = (from.end, bytes);
+            (tail.snapshot, tail.snapshot_bytes) = (from.end.clone(), bytes);
             (tail.updates, tail.bytes) = (updates, left);
             head.snapshot_at = now;
-            Ok(Some(*tail))
+            Ok(Some(tail.clone()))
         })
     }
 

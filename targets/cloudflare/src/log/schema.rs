@@ -112,7 +112,9 @@ pub(super) fn read(sql: &Sql) -> Result<Option<Head>, LogError> {
     }
     let tail = &mut head.tail;
     (tail.updates, tail.bytes) = entries::sums(sql)?;
-    tail.end = entries::end(sql)?.unwrap_or(tail.end);
+    if let Some(end) = entries::end(sql)? {
+        tail.end = end;
+    }
     Ok(Some(head))
 }
 

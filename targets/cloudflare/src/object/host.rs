@@ -83,7 +83,7 @@ impl ObjectHost {
     fn ask(&mut self, op: OpId, request: LogOp) -> Result<Option<LogReply>, LogError> {
         Ok(Some(match request {
             LogOp::Load { since } => {
-                let found = self.log.load(since)?;
+                let found = self.log.load(&since)?;
                 if since == Offset::START {
                     // What a cold document costs.
                     console_debug!(

@@ -39,7 +39,7 @@ impl Object {
         let object = Rc::clone(self);
         super::spawn(async move {
             let (op, reply) = match job {
-                Job::Load { op, since } => (op, object.load(since).await),
+                Job::Load { op, since } => (op, object.load(&since).await),
                 Job::PutVersion { op, version, body, most } => {
                     let reply = async {
                         let body = object.put_away(body).await?;
@@ -62,7 +62,7 @@ impl Object {
         self.with(|awake| act(&mut awake.host.log)).unwrap_or(Err(LogError::Unavailable))
     }
 
-    async fn load(self: &Rc<Self>, since: Offset) -> Result<LogReply, LogError> {
+    async fn load(self: &Rc<Self>, since: &Offset) -> Result<LogReply, LogError> {
         loop {
             let found = self.log(|log| log.load(since))?;
             let Some(Body::Key { key, bytes }) = &found.snapshot else {
@@ -147,11 +147,11 @@ impl Object {
             self.with(|awake| self.to_compact(awake, asked.is_some())).unwrap_or(Err(LogError::Unavailable));
         let result = match work {
             Ok(Some((head, found))) => self.replace(&head, found).await,
-            Ok(None) => self.log(|log| Ok(log.head()?.map_or(Tail::default(), |head| head.tail))),
+            Ok(None) => self.log(|log| Ok(log.head()?.map_or(Tail::default(), |head| head.tail.clone()))),
             Err(error) => Err(error),
         };
         if let Some(op) = asked {
-            let _ = self.give(Input::Stored { op, reply: result.map(LogReply::Compacted) });
+            let _ = self.give(Input::Stored { op, reply: result.clone().map(LogReply::Compacted) });
         }
         match result {
             // Trying again does not help.
@@ -170,7 +170,7 @@ impl Object {
         if !due || head.tail.updates == 0 {
             return Ok(None);
         }
-        Ok(Some((head, awake.host.log.load(Offset::START)?)))
+        Ok(Some((head, awake.host.log.load(&Offset::START)?)))
     }
 
     async fn replace(self: &Rc<Self>, head: &Head, found: Found) -> Result<Tail, LogError> {
@@ -189,7 +189,7 @@ impl Object {
         let body = if merged.len() > LARGE { self.put_away(merged).await? } else { Body::Bytes(merged) };
         let tail = self.log(|log| {
             let replaced = log.replace(&found.tail, head.life, &body, at)?;
-            Ok(replaced.or(log.head()?.map(|head| head.tail)).unwrap_or_default())
+            Ok(replaced.or(log.head()?.map(|head| head.tail.clone())).unwrap_or_default())
         });
         self.uploaded(&body);
         tail
@@ -214,7 +214,7 @@ impl Object {
                 Some(Body::Key { key, bytes }) => self.fetch(&key, bytes).await.map_err(failed)?,
                 None => return Ok(()),
             };
-            let published = Published { upto, at: head.snapshot_at, body };
+            let published = Published { upto: upto.clone(), at: head.snapshot_at, body };
             let put = store.put_bytes(&key(&head.name), &published.body)?;
             put.metadata(published.metadata())?.execute().await?;
         }

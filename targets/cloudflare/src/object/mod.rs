@@ -170,7 +170,8 @@ impl Object {
         let log =
             Log::new(sql, object.id()?.name()).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let (sockets, sessions) = Sockets::resume(object, about)?;
-        let config = RoomConfig { limits: std::sync::Arc::clone(&self.setup.config.limits), parks: true };
+        let limits = std::sync::Arc::clone(&self.setup.config.limits);
+        let config = RoomConfig { limits, parks: true, ..RoomConfig::default() };
         let host = ObjectHost::new(log, sockets, self.setup.bucket().is_some());
         Ok((Awake { room: Room::new(config), effects: Effects::new(), host }, sessions))
     }

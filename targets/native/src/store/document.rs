@@ -14,7 +14,7 @@ pub(super) const LIST: &str = "
 ";
 
 /// A document's row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Document {
     /// What the other tables call it.
     pub(super) id: i64,
@@ -50,7 +50,7 @@ impl Document {
 
     /// Writes the row back.
     pub(super) fn save(&self, txn: &Transaction<'_>) -> rusqlite::Result<()> {
-        let Tail { end, snapshot, updates, bytes, snapshot_bytes, .. } = self.tail;
+        let Tail { end, snapshot, updates, bytes, snapshot_bytes, .. } = &self.tail;
         txn.prepare_cached(
             "UPDATE document SET live = ?2, end_number = ?3, snapshot_upto = ?4, updates = ?5, bytes = ?6,
                  snapshot_bytes = ?7

@@ -56,7 +56,7 @@ pub(super) fn run(db: &Connection, queue: &Mutex<Receiver<Read>>) {
 /// Compacts until all senders are gone.
 pub(super) fn run_compactions(db: &Connection, queue: &Receiver<Compaction>, writer: &Sender<Write>) {
     while let Ok(Compaction { name, upto, answer }) = queue.recv() {
-        match merge(db, &name, upto) {
+        match merge(db, &name, &upto) {
             Ok(change) => {
                 if let Err(refused) = writer.send(Write::Document { name, change, answer }) {
                     refused.0.fail(LogError::Unavailable);
@@ -71,10 +71,10 @@ pub(super) fn run_compactions(db: &Connection, queue: &Receiver<Compaction>, wri
 }
 
 /// The reading half of a compaction: what the writer is to do, if it is not too late by then.
-pub(super) fn merge(db: &Connection, name: &str, upto: Offset) -> Result<Change, LogError> {
+pub(super) fn merge(db: &Connection, name: &str, upto: &Offset) -> Result<Change, LogError> {
     let (snapshot, updates) = covered(db, name, upto).map_err(|error| failed(name, &error))?;
     // The last that was read, and not the last that was asked for: that may lie beyond the end.
-    let Some(upto) = updates.last().map(|(offset, _)| *offset) else {
+    let Some(upto) = updates.last().map(|(offset, _)| offset.clone()) else {
         return Ok(Change::Replace { upto: Offset::START, snapshot: Bytes::new() });
     };
     let parts = snapshot.into_iter().chain(updates.into_iter().map(|(_, update)| update)).collect();
@@ -84,7 +84,7 @@ pub(super) fn merge(db: &Connection, name: &str, upto: Offset) -> Result<Change,
 
 fn ask(db: &Connection, name: &str, question: &Question) -> Result<LogReply, LogError> {
     match question {
-        Question::Load { since } => load(db, name, *since).map(LogReply::Loaded),
+        Question::Load { since } => load(db, name, since).map(LogReply::Loaded),
         Question::ListVersions => version::list(db, name).map(LogReply::Versions),
         Question::ReadVersion { id } => version::read(db, name, id).map(LogReply::Version),
     }
@@ -92,25 +92,25 @@ fn ask(db: &Connection, name: &str, question: &Question) -> Result<LogReply, Log
 }
 
 /// A document behind an update, as of one moment.
-fn load(db: &Connection, name: &str, since: Offset) -> rusqlite::Result<Loaded> {
+fn load(db: &Connection, name: &str, since: &Offset) -> rusqlite::Result<Loaded> {
     // One read transaction: a compaction between two statements would hide what it moved.
     let txn = db.unchecked_transaction()?;
     let Some(document) = document::find(&txn, name)? else { return Ok(Loaded::default()) };
-    let tail = document.tail;
-    if since >= tail.end {
-        return Ok(Loaded { tail, ..Loaded::default() });
+    let tail = &document.tail;
+    if *since >= tail.end {
+        return Ok(Loaded { tail: document.tail, ..Loaded::default() });
     }
-    let snapshot = if since < tail.snapshot { snapshot(&txn, &document)? } else { None };
-    let updates = updates(&txn, &document, since.max(tail.snapshot), tail.end)?;
-    Ok(Loaded { snapshot, updates, tail })
+    let snapshot = if *since < tail.snapshot { snapshot(&txn, &document)? } else { None };
+    let updates = updates(&txn, &document, since.max(&tail.snapshot), &tail.end)?;
+    Ok(Loaded { snapshot, updates, tail: document.tail })
 }
 
 /// What a snapshot up to an update is made of: the one before, and the updates between the two.
-fn covered(db: &Connection, name: &str, upto: Offset) -> rusqlite::Result<(Option<Bytes>, Updates)> {
+fn covered(db: &Connection, name: &str, upto: &Offset) -> rusqlite::Result<(Option<Bytes>, Updates)> {
     let txn = db.unchecked_transaction()?;
     let Some(document) = document::find(&txn, name)? else { return Ok((None, Vec::new())) };
-    let tail = document.tail;
-    let updates = updates(&txn, &document, tail.snapshot, upto.min(tail.end))?;
+    let tail = &document.tail;
+    let updates = updates(&txn, &document, &tail.snapshot, upto.min(&tail.end))?;
     Ok((snapshot(&txn, &document)?, updates))
 }
 
@@ -122,7 +122,7 @@ fn snapshot(db: &Connection, document: &Document) -> rusqlite::Result<Option<Byt
 
 /// The updates behind `since` up to `upto`, in their order. Both are places that the document has or had: the largest
 /// numbers of an [`Offset`] are beyond what SQLite takes.
-fn updates(db: &Connection, document: &Document, since: Offset, upto: Offset) -> rusqlite::Result<Updates> {
+fn updates(db: &Connection, document: &Document, since: &Offset, upto: &Offset) -> rusqlite::Result<Updates> {
     db.prepare_cached(
         "SELECT number, body FROM log_entry WHERE document = ?1 AND number > ?2 AND number <= ?3
          ORDER BY number",

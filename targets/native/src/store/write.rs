@@ -103,7 +103,7 @@ fn apply(txn: &Transaction<'_>, write: &Write) -> rusqlite::Result<Reply> {
         Change::PutVersion { version, body, most } => version::put(txn, name, version, body, *most),
         Change::DeleteVersion { id } => Ok(Ok(LogReply::Done(version::delete(txn, name, id)?))),
         Change::Replace { upto, snapshot } => {
-            Ok(Ok(LogReply::Compacted(replace(txn, name, *upto, snapshot)?)))
+            Ok(Ok(LogReply::Compacted(replace(txn, name, upto, snapshot)?)))
         }
     }
 }
@@ -160,7 +160,7 @@ fn delete(txn: &Transaction<'_>, name: &str) -> rusqlite::Result<LogReply> {
     Ok(LogReply::Deleted { existed, tail })
 }
 
-fn replace(txn: &Transaction<'_>, name: &str, upto: Offset, snapshot: &Bytes) -> rusqlite::Result<Tail> {
+fn replace(txn: &Transaction<'_>, name: &str, upto: &Offset, snapshot: &Bytes) -> rusqlite::Result<Tail> {
     let Some(mut document) = document::find(txn, name)? else { return Ok(Tail::default()) };
     // Between the reading half and this one the document may have been deleted, and made anew. A number is given
     // once: if the last update that was read is still in the log, the document was not deleted since, and no other
@@ -179,7 +179,7 @@ fn replace(txn: &Transaction<'_>, name: &str, upto: Offset, snapshot: &Bytes) ->
         .prepare_cached("SELECT count(*), coalesce(sum(length(body)), 0) FROM log_entry WHERE document = ?1")?
         .query_row([document.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let snapshot_bytes = snapshot.len() as u64;
-    document.tail = Tail { snapshot: upto, updates, bytes, snapshot_bytes, ..document.tail };
+    document.tail = Tail { snapshot: upto.clone(), updates, bytes, snapshot_bytes, ..document.tail };
     document.save(txn)?;
     Ok(document.tail)
 }

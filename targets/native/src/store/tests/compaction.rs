@@ -60,7 +60,7 @@ fn a_compaction_of_nothing_writes_nothing() {
 /// The reading half of a compaction, whose writing half comes when it is called.
 fn begin(open: &Open, doc: &str, upto: u64) -> impl FnOnce() -> LogReply {
     let reader = schema::reader(&open.dir.file()).unwrap();
-    let change = read::merge(&reader, doc, Offset::new(upto)).unwrap();
+    let change = read::merge(&reader, doc, &Offset::new(upto)).unwrap();
     let (store, name) = (open.store.clone(), doc.into());
     move || {
         let (sender, receiver) = mpsc::channel();
@@ -101,7 +101,7 @@ fn what_comes_between_the_halves_of_a_compaction_stays() {
                 open.ask("doc", request.clone());
             }
             let before = open.all("doc");
-            assert_eq!(finish(), LogReply::Compacted(before.tail), "case {index}");
+            assert_eq!(finish(), LogReply::Compacted(before.tail.clone()), "case {index}");
             assert_eq!(open.all("doc"), before, "case {index}");
             let open = open.restart();
             assert_eq!(open.all("doc"), before, "case {index}");

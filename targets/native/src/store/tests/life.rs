@@ -7,11 +7,12 @@ fn creating_makes_a_document_once() {
     let open = Open::new("create");
     let updates = [insert(1, "a")];
     let tail = uncompacted(1, &updates);
-    assert_eq!(open.create("doc", &updates), (false, tail));
-    assert_eq!(open.create("doc", &[insert(2, "b")]), (true, tail));
+    assert_eq!(open.create("doc", &updates), (false, tail.clone()));
+    assert_eq!(open.create("doc", &[insert(2, "b")]), (true, tail.clone()));
     assert_eq!(open.create("empty", &[]), (false, uncompacted(0, &[])));
     let open = open.restart();
-    assert_eq!(open.all("doc"), Loaded { snapshot: None, updates: placed(1, &updates), tail });
+    let loaded = Loaded { snapshot: None, updates: placed(1, &updates), tail: tail.clone() };
+    assert_eq!(open.all("doc"), loaded);
     assert_eq!(open.create("empty", &[]), (true, uncompacted(0, &[])));
     // An append makes one as well.
     open.append("appended", &updates);
@@ -27,7 +28,7 @@ fn a_deleted_document_is_gone_but_not_forgotten() {
     assert_eq!(open.delete("doc"), (true, tombstone(3)));
     let open = open.restart();
     for since in [Offset::START, Offset::new(1), Offset::END] {
-        assert_eq!(open.load("doc", since), Loaded { tail: tombstone(3), ..Loaded::default() });
+        assert_eq!(open.load("doc", &since), Loaded { tail: tombstone(3), ..Loaded::default() });
     }
     assert_eq!(open.delete("doc"), (false, tombstone(3)));
     assert_eq!(open.delete("never"), (false, Tail::default()));
@@ -67,13 +68,13 @@ fn a_document_that_is_made_again_begins_behind_its_old_end() {
     assert_eq!(open.append("doc", &updates[1..]), uncompacted(5, &updates));
     // Whatever place of the old document a reader had, it gets all of the new one.
     for since in 0..=3 {
-        let loaded = open.load("doc", Offset::new(since));
+        let loaded = open.load("doc", &Offset::new(since));
         assert_eq!((loaded.snapshot, loaded.updates), (None, placed(4, &updates)), "{since}");
     }
     // And the same once it is compacted, and once more deleted.
     let tail = open.compact("doc", 5);
     assert_eq!((tail.snapshot, tail.updates, tail.end), (Offset::new(5), 0, Offset::new(5)));
-    assert_eq!(open.load("doc", Offset::new(3)).snapshot, Some(merged(&updates)));
+    assert_eq!(open.load("doc", &Offset::new(3)).snapshot, Some(merged(&updates)));
     assert_eq!(open.delete("doc"), (true, tombstone(5)));
     assert_eq!(open.create("doc", &[]), (false, uncompacted(5, &[])));
     let open = open.restart();

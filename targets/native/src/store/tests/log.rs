@@ -34,10 +34,11 @@ fn a_load_brings_what_is_behind_a_place() {
         (Offset::new(u64::MAX - 1), None, vec![]),
         (Offset::END, None, vec![]),
     ] {
-        assert_eq!(open.load("doc", since), Loaded { snapshot, updates, tail }, "{since}");
+        let expected = Loaded { snapshot, updates, tail: tail.clone() };
+        assert_eq!(open.load("doc", &since), expected, "{since}");
     }
     for since in [Offset::new(7), Offset::END] {
-        assert_eq!(open.load("other", since), Loaded::default(), "{since}");
+        assert_eq!(open.load("other", &since), Loaded::default(), "{since}");
     }
 }
 

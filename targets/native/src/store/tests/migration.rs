@@ -92,7 +92,7 @@ fn a_file_of_the_first_version_keeps_everything() {
     for doc in &names {
         let doc = name(doc);
         assert_eq!(open.append(&doc, &[insert(4, "d")]).end, Offset::new(4));
-        assert_eq!(open.load(&doc, Offset::new(3)).updates, placed(4, &[insert(4, "d")]));
+        assert_eq!(open.load(&doc, &Offset::new(3)).updates, placed(4, &[insert(4, "d")]));
         assert_eq!(open.compact(&doc, 4).updates, 0);
         let all = [&updates[..], &[insert(4, "d")]].concat();
         assert_eq!(open.all(&doc).snapshot, Some(merged(&all)));

@@ -103,13 +103,13 @@ impl Open {
         (existed, tail)
     }
 
-    fn load(&self, doc: &str, since: Offset) -> Loaded {
-        let LogReply::Loaded(loaded) = self.ask(doc, LogOp::Load { since }) else { panic!() };
+    fn load(&self, doc: &str, since: &Offset) -> Loaded {
+        let LogReply::Loaded(loaded) = self.ask(doc, LogOp::Load { since: since.clone() }) else { panic!() };
         loaded
     }
 
     fn all(&self, doc: &str) -> Loaded {
-        self.load(doc, Offset::START)
+        self.load(doc, &Offset::START)
     }
 
     fn catalog(&self, request: CatalogOp) -> Result<Vec<Listed>, LogError> {
