@@ -21,6 +21,10 @@
 //! makes the document's room and gives it frames and requests with [`drive`], which calls the target's [`Host`] with
 //! what is to be sent, answered, stored, kept and closed. It arms one timer from [`Room::poll_timeout`].
 //!
+//! A host with transactions does the [`log::LogOp`]s itself. For one that has only a key-value store, [`listed`] or
+//! [`sequenced`] do them with what such a store can ([`kv`]). Where any number of instances have a room of one document
+//! at a time the room is told so ([`Residency::Shared`]), and reads the log again.
+//!
 //! ```text
 //!  frames, requests, time, replies ┌──────────────────────────── Room ───────────────────────────┐
 //!  ───────── Input ───────────────▶│ session   one WebSocket, and its parked form                 │
@@ -37,13 +41,16 @@ mod document;
 mod effect;
 mod host;
 pub mod http;
+pub mod kv;
 pub mod limits;
+pub mod listed;
 pub mod log;
 mod name;
 mod presence;
 pub mod replica;
 pub mod request;
 mod room;
+pub mod sequenced;
 pub mod session;
 pub mod settings;
 pub mod update;
@@ -52,4 +59,4 @@ pub mod wire;
 pub use effect::{Close, ConnId, Effect, Effects, Input, Millis, OpId, To};
 pub use host::{Host, drive};
 pub use name::{DocName, KEY_MAX, NAME_MAX, NameError};
-pub use room::{Room, RoomConfig};
+pub use room::{Residency, Room, RoomConfig};

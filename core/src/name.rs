@@ -73,8 +73,12 @@ impl DocName {
                 _ => {}
             }
         }
-        let name = Self(name);
-        if name.to_key().len() > KEY_MAX { Err(NameError::TooLong) } else { Ok(name) }
+        Self(name).checked()
+    }
+
+    /// Refuses a name that is too long as a key.
+    fn checked(self) -> Result<Self, NameError> {
+        if self.to_key().len() > KEY_MAX { Err(NameError::TooLong) } else { Ok(self) }
     }
 
     /// Reads a name from a percent-encoded path.
@@ -90,8 +94,7 @@ impl DocName {
         if service == DEFAULT_SERVICE {
             return Ok(path);
         }
-        let name = Self(format!("{MARK}{service}{MARK}{}", path.0));
-        if name.to_key().len() > KEY_MAX { Err(NameError::TooLong) } else { Ok(name) }
+        Self(format!("{MARK}{service}{MARK}{}", path.0)).checked()
     }
 
     /// The service.
@@ -113,8 +116,12 @@ impl DocName {
     pub fn from_internal(name: &str) -> Result<Self, NameError> {
         let Some((service, path)) = split(name) else { return Self::new(name) };
         check_service(service)?;
+        if service == DEFAULT_SERVICE {
+            // Its documents have no service there: a document has one name.
+            return Err(NameError::Service);
+        }
         Self::new(path)?;
-        Ok(Self(name.to_owned()))
+        Self(name.to_owned()).checked()
     }
 
     fn split(&self) -> Option<(&str, &str)> {
@@ -171,6 +178,28 @@ pub(crate) fn range_of(service: &str) -> Result<(String, String), NameError> {
         let prefix = format!("{MARK}{service}{MARK}");
         (prefix.clone(), prefix)
     })
+}
+
+/// What the key forms of all names have in common whose internal form begins with this.
+pub(crate) fn key_beginning(prefix: &str) -> String {
+    let mut key = String::with_capacity(prefix.len() + 16);
+    let mut runs = prefix.as_bytes().chunk_by(|a, b| is_plain(*a) == is_plain(*b)).peekable();
+    while let Some(run) = runs.next() {
+        if run.first().copied().is_some_and(is_plain) {
+            key.extend(run.iter().map(|byte| char::from(*byte)));
+            continue;
+        }
+        key.push('_');
+        let begun = key.len();
+        base32(run, &mut key);
+        if runs.peek().is_some() {
+            key.push('_');
+        } else {
+            // The run may go on, and its last letter with it.
+            key.truncate(begun + run.len() * 8 / 5);
+        }
+    }
+    key
 }
 
 fn check_service(service: &str) -> Result<(), NameError> {
@@ -246,6 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn keys_begin_as_their_names_do() {
+        for name in ["notes/b", "Über/Grün", "日本語のノート", "A", "a/B/c d", "\u{1f}no_tes\u{1f}a/b"]
+        {
+            let key = DocName::from_internal(name).unwrap().to_key();
+            for (end, _) in name.char_indices() {
+                let beginning = key_beginning(&name[..end]);
+                assert!(key.starts_with(&beginning), "{key} {beginning} {}", &name[..end]);
+            }
+        }
+    }
+
+    #[test]
     fn services_are_namespaces() {
         let notes = DocName::in_service("notes", "a%2Fb/c").unwrap();
         assert_eq!((notes.service(), notes.as_str()), ("notes", "a/b/c"));
@@ -255,9 +296,20 @@ mod tests {
         assert_eq!((plain.service(), &plain), ("default", &DocName::new("a/b/c").unwrap()));
         assert!(notes < plain && notes.internal() > range_of("notes").unwrap().1.as_str());
         assert!(notes.internal() < range_of("default").unwrap().1.as_str());
+        assert_eq!(DocName::from_internal("\u{1f}default\u{1f}a"), Err(NameError::Service));
         for service in ["", "a b", "ä", "\u{1f}", &"a".repeat(65)] {
             assert_eq!(DocName::in_service(service, "a"), Err(NameError::Service), "{service}");
         }
+    }
+
+    #[test]
+    fn a_name_in_a_service_is_as_long_as_its_key_may_be() {
+        let internal = format!("\u{1f}notes\u{1f}{}", "a".repeat(KEY_MAX));
+        assert_eq!(DocName::from_internal(&internal), Err(NameError::TooLong));
+        assert_eq!(DocName::in_service("notes", &"a".repeat(KEY_MAX)), Err(NameError::TooLong));
+        let longest = DocName::in_service("notes", &"a".repeat(KEY_MAX - "_3s_notes_3s_".len())).unwrap();
+        assert_eq!(longest.to_key().len(), KEY_MAX, "{}", longest.to_key());
+        assert_eq!(DocName::from_internal(longest.internal()), Ok(longest));
     }
 
     #[test]

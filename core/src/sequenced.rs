@@ -1,0 +1,149 @@
+//! The log of a document in a store that counts: each entry has a number, and is stored under it.
+//!
+//! For stores whose reads see every write at once, and that have an atomic counter, but cannot list the keys of one
+//! document. A writer takes a number from the document's counter and writes its updates under it; a reader asks the
+//! counter, and reads the numbers that it lacks.
+//!
+//! # Numbers under which nothing stands
+//!
+//! Nothing stands under a number whose writer is not done yet, or never will be: it is *pending*. Readers are given what
+//! stands behind it meanwhile, and their offsets say that they lack it. A writer says that its updates are stored only
+//! if that is so [`KvConfig::ack_within`] after it took the number; else it takes another one. So a number is *void* once
+//! an entry behind it is older than [`KvConfig::void_after`].
+//!
+//! # Snapshots
+//!
+//! A snapshot takes a number as well. It covers all numbers below its own but those that it leaves open: pending ones, and
+//! entries that were not merged into it. The newest snapshot is found by reading downwards from the counter; the head, a
+//! key that is overwritten, says where to begin, and may be wrong. A snapshot lists what was merged into it. The next
+//! compaction that merges it deletes these, if it is older than [`KvConfig::grace`]: so whatever is deleted is covered by a
+//! snapshot that is there, and that stays until another covers all that it covers.
+//!
+//! # Lives
+//!
+//! A generation is dead once its tombstone is there. A document that is made again is the next generation, with a counter
+//! of its own: what is appended to a dead one late never shows.
+//!
+//! # Operations on the store
+//!
+//! An append takes 3: a number, a look that nothing stands there, and the write; and one more if the document's life was
+//! not looked at for [`KvConfig::trust`]. Of an instance that knows nothing it takes 13: head and tombstone as well, and 8
+//! looks whether anything stands behind its number. A poll of an instance that knows the document takes 1, or 1 and as
+//! many as there are new and pending numbers, and with a pending one the tombstone. A load takes, of an instance that
+//! knows nothing,
+//!
+//! ```text
+//! head + tombstone + counter + snapshot + its parts + numbers behind it + numbers that it leaves open + 8
+//! ```
+//! and where one of these is pending, these once more, with the counter and the tombstone. Compaction bounds all of it,
+//! whatever the document's history. A head that is behind costs up to 64 reads more.
+//!
+//! # What is asked of the store
+//!
+//! A write that is not done within `void_after` of being asked for is never done. Clocks may differ by `void_after` less
+//! `ack_within`, in all.
+//!
+//! A counter may lose its place, as after a failover: what was stored is not overwritten then, and whoever notices sets
+//! the counter behind the last number under which something stands. Nobody notices who knows the document, as it was
+//! some numbers before the place that the counter went back to, and is given a void number; nor who knows nothing, if 8
+//! void ones follow. What is stored under such a number is not told to readers who are past it, and lost where a snapshot
+//! covers it. And if a number is given again while its first writer is about to write, the later write replaces the
+//! first: a store that only counts cannot tell.
+
+mod append;
+mod compact;
+mod delete;
+mod head;
+mod keys;
+mod known;
+mod load;
+mod look;
+mod numbers;
+mod seen;
+mod versions;
+
+use crate::effect::OpId;
+use crate::kv::{Cost, CountKv, KvConfig, Metered};
+use crate::log::{LogError, LogOp, LogReply};
+use crate::name::DocName;
+use append::Attempt;
+use core::cell::{Ref, RefCell, RefMut};
+use keys::Keys;
+use known::Known;
+use std::collections::BTreeMap;
+
+/// The log of one document. Any number of instances may use the same store.
+#[derive(Debug)]
+pub struct Sequenced<K> {
+    kv: K,
+    keys: Keys,
+    config: KvConfig,
+    known: RefCell<Known>,
+    /// Appends that may have been done, by their requests.
+    attempts: RefCell<BTreeMap<OpId, Attempt>>,
+    /// Deletions that were begun, and the generation of each.
+    deletions: RefCell<BTreeMap<OpId, u64>>,
+}
+
+impl<K: CountKv> Sequenced<K> {
+    /// The log of the document with this name.
+    pub fn new(kv: K, name: &DocName, config: KvConfig) -> Self {
+        Self {
+            kv,
+            keys: Keys::new(name),
+            config,
+            known: RefCell::default(),
+            attempts: RefCell::default(),
+            deletions: RefCell::default(),
+        }
+    }
+
+    /// Does what a room asks of its store, and tells what that took. Several may be on their way at once, and each may be
+    /// dropped before it is done.
+    pub async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost) {
+        let work = Work { kv: Metered::new(&self.kv), log: self, op };
+        let reply = work.run(request).await;
+        (reply, work.kv.cost())
+    }
+}
+
+/// One operation.
+struct Work<'a, K> {
+    kv: Metered<'a, K>,
+    log: &'a Sequenced<K>,
+    op: OpId,
+}
+
+impl<K: CountKv> Work<'_, K> {
+    async fn run(&self, request: LogOp) -> Result<LogReply, LogError> {
+        match request {
+            LogOp::Load { since } => self.load(since).await.map(LogReply::Loaded),
+            LogOp::Append { updates } => self.append(updates).await.map(LogReply::Appended),
+            LogOp::Compact { upto } => self.compact(&upto).await.map(LogReply::Compacted),
+            LogOp::Create { updates } => self.create(updates).await,
+            LogOp::Delete => self.delete().await,
+            LogOp::PutVersion { version, body, most } => {
+                self.put_version(version, body, most).await.map(LogReply::Done)
+            }
+            LogOp::ListVersions => self.list_versions().await.map(LogReply::Versions),
+            LogOp::ReadVersion { id } => self.read_version(&id).await.map(LogReply::Version),
+            LogOp::DeleteVersion { id } => self.delete_version(&id).await.map(LogReply::Done),
+        }
+    }
+
+    fn config(&self) -> &KvConfig {
+        &self.log.config
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.log.keys
+    }
+
+    fn known(&self) -> Ref<'_, Known> {
+        self.log.known.borrow()
+    }
+
+    fn known_mut(&self) -> RefMut<'_, Known> {
+        self.log.known.borrow_mut()
+    }
+}

@@ -1,0 +1,203 @@
+//! Numbers that are pending, void, or given twice; places; and what each operation costs.
+
+use crate::store::*;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::Poll;
+use yonder_core::kv::Cost;
+use yonder_core::log::{LogOp, LogReply, Offset};
+
+/// An append that has its number and has written nothing.
+fn half(instance: &Instance, client: u64) -> Task {
+    let store_op = instance.op();
+    let mut task = instance.start(store_op, append(&[edit(client)]));
+    // The instance knows the document: number, look, and then the write would be done.
+    for _ in 0..3 {
+        assert!(poll(&mut task).is_pending());
+    }
+    task
+}
+
+#[test]
+fn a_slow_writer_delays_nobody_and_is_told_of_once() {
+    let store = Store::new();
+    let (one, two) = (store.instance(), store.instance());
+    one.append(&[edit(1)]);
+    let slow = half(&one, 2);
+    two.append(&[edit(3)]);
+    let loaded = two.all();
+    assert_eq!(clients(&loaded), [1, 3].into());
+    let place = loaded.tail.end;
+    assert_eq!(place.marks().len(), 1);
+    assert_eq!(two.load(&place).tail.end, place);
+    finish(slow).0.unwrap();
+    for instance in [&two, &store.instance()] {
+        let news = instance.load(&place);
+        assert_eq!(clients(&news), [2].into());
+        assert!(news.tail.end.marks().is_empty() && news.tail.end.to_string() > place.to_string());
+    }
+}
+
+#[test]
+fn a_writer_that_is_too_slow_takes_another_number() {
+    let store = Store::new();
+    let (one, two) = (store.instance(), store.instance());
+    one.append(&[edit(1)]);
+    let slow = half(&one, 2);
+    two.append(&[edit(3)]);
+    let place = two.all().tail.end;
+    store.pass(1_000_000);
+    let void = two.load(&place).tail.end;
+    assert!(void.marks().is_empty() && void.to_string() > place.to_string());
+    let (answer, _) = finish(slow);
+    let Ok(LogReply::Appended(_)) = answer else { panic!("{answer:?}") };
+    assert_eq!(clients(&two.load(&void)), [2].into());
+    assert_eq!(store.instance().clients(), [1, 2, 3].into());
+}
+
+#[test]
+fn a_retry_stores_the_same_bytes_under_the_same_number_for_as_long_as_that_holds() {
+    for (fault, wait, copies) in [
+        (Fault::Failed, 0, 1),
+        (Fault::Lost, 0, 1),
+        (Fault::Late, 0, 1),
+        (Fault::Lost, 40_000, 2),
+        (Fault::Failed, 40_000, 1),
+    ] {
+        let store = Store::new();
+        let one = store.instance();
+        one.append(&[edit(1)]);
+        store.plan(move |op| if op.starts_with("set e") { fault } else { Fault::None });
+        let op = one.op();
+        assert!(one.ask_as(op, append(&[edit(2)])).is_err());
+        store.heal();
+        store.pass(wait);
+        one.ask_as(op, append(&[edit(2)])).unwrap();
+        // What is late is the same again.
+        store.land();
+        let all = store.instance().all();
+        assert_eq!(
+            all.updates.iter().filter(|(_, update)| *update == edit(2)).count(),
+            copies,
+            "{fault:?} {wait}"
+        );
+    }
+}
+
+#[test]
+fn a_counter_that_lost_its_place_is_noticed_and_nothing_is_overwritten() {
+    for back in 0..=30 {
+        for is_known in [false, true] {
+            let store = Store::new();
+            let one = store.instance();
+            for client in 1..=20 {
+                one.append(&[edit(client)]);
+            }
+            one.compact();
+            for client in 21..=30 {
+                one.append(&[edit(client)]);
+            }
+            let place = one.all().tail.end;
+            store.counters.borrow_mut().values_mut().for_each(|counter| *counter -= back);
+            let writer = if is_known { one.clone() } else { store.instance() };
+            writer.append(&[edit(31)]);
+            writer.append(&[edit(32)]);
+            assert_eq!(store.instance().clients(), (1..=32).collect(), "{back}");
+            assert_eq!(clients(&store.instance().load(&place)), [31, 32].into(), "{back}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_is_set_right_when_the_counter_lost_its_place() {
+    for back in 1..=9 {
+        let store = Store::new();
+        let one = store.instance();
+        (1..=10).for_each(|client| _ = one.append(&[edit(client)]));
+        store.counters.borrow_mut().values_mut().for_each(|counter| *counter -= back);
+        assert_eq!(store.instance().clients(), (1..=10).collect());
+        assert_eq!(store.counters.borrow().values().copied().max(), Some(10));
+    }
+}
+
+#[test]
+fn more_holes_than_fit_are_told_again_and_an_idle_reader_is_told_nothing() {
+    let store = Store::new();
+    let one = store.instance();
+    one.append(&[edit(1)]);
+    let mut slow: Vec<_> = (0..300).map(|client| half(&one, 1_000 + client)).collect();
+    one.append(&[edit(2)]);
+    let mut place = one.all().tail.end;
+    let mut told = std::collections::BTreeSet::new();
+    while let Some(task) = slow.pop() {
+        assert_eq!(one.load(&place).tail.end, place);
+        assert!(place.to_string().len() <= 250);
+        finish(task).0.unwrap();
+        let news = store.instance().load(&place);
+        told.extend(clients(&news));
+        assert!(news.tail.end > place && news.tail.end.to_string() > place.to_string());
+        assert!(news.updates.is_sorted_by_key(|(offset, _)| offset.clone()));
+        place = news.tail.end;
+    }
+    assert!(told.is_superset(&(1_000..1_300).collect()));
+    assert!(place.marks().is_empty());
+}
+
+#[test]
+fn what_each_operation_costs() {
+    let store = Store::new();
+    let one = store.instance();
+    let count = |cost: Cost| (cost.counts, cost.reads, cost.writes, cost.deletes);
+    // The first of all: head, tombstone, index, and what is behind its number are looked for; the index is written.
+    assert_eq!(count(one.cost(append(&[edit(1)]))), (1, 4 + 8, 2, 0));
+    assert_eq!(count(one.cost(append(&[edit(2)]))), (1, 1, 1, 0));
+    store.pass(2_000);
+    assert_eq!(count(one.cost(append(&[edit(3)]))), (1, 2, 1, 0));
+    let end = one.all().tail.end;
+    for since in [&end, &Offset::END] {
+        assert_eq!(count(one.cost(LogOp::Load { since: since.clone() })), (1, 0, 0, 0));
+    }
+    let two = store.instance();
+    two.append(&[edit(4)]);
+    assert_eq!(count(one.cost(LogOp::Load { since: end.clone() })), (1, 1, 0, 0));
+    for tail in 0..20 {
+        // Head, tombstone, the numbers, and those behind them.
+        let cost = store.instance().cost(LogOp::Load { since: Offset::START });
+        assert_eq!(count(cost), (1, 2 + 4 + tail + 8, 0, 0));
+        one.append(&[edit(5 + tail)]);
+    }
+    one.compact();
+    for tail in 0..20 {
+        let cost = store.instance().cost(LogOp::Load { since: Offset::START });
+        let parts = cost.bytes_read / 400;
+        assert!(parts <= 3, "{cost:?}");
+        assert_eq!((cost.counts, cost.writes), (1, 0));
+        // Head, tombstone, snapshot and its part, the numbers, and those behind them.
+        assert!((2 + 2 + tail + 8..2 + 4 + tail + 8).contains(&cost.reads), "{tail} {cost:?}");
+        one.append(&[edit(50 + tail)]);
+    }
+    // An instance that knows nothing appends without reading the document.
+    assert_eq!(count(store.instance().cost(append(&[edit(99)]))), (1, 3 + 8, 1, 0));
+}
+
+#[test]
+fn operations_of_one_instance_share_what_it_knows() {
+    let store = Store::new();
+    let one = store.instance();
+    let mut tasks: Vec<_> = (1..=9).map(|client| one.start(one.op(), append(&[edit(client)]))).collect();
+    let done = Rc::new(Cell::new(0));
+    while !tasks.is_empty() {
+        tasks.retain_mut(|task| match poll(task) {
+            Poll::Ready((answer, _)) => {
+                answer.unwrap();
+                done.set(done.get() + 1);
+                false
+            }
+            Poll::Pending => true,
+        });
+    }
+    assert_eq!(
+        (done.get(), one.clients(), store.instance().clients()),
+        (9, (1..=9).collect(), (1..=9).collect())
+    );
+}
