@@ -70,7 +70,7 @@ pub enum UpdateError {
     DuplicateClient,
     /// A clock or length beyond 31 bits.
     Clock,
-    /// A struct of length 0 where none may be.
+    /// A struct of length 0 where none may be, or a client without any other.
     EmptyStruct,
     /// A struct that refers to itself or to what its client wrote later.
     Reference,
@@ -101,7 +101,7 @@ impl core::fmt::Display for UpdateError {
             Self::Count => f.write_str("a count exceeds the bytes that follow"),
             Self::DuplicateClient => f.write_str("a client stands twice"),
             Self::Clock => f.write_str("a clock exceeds 31 bits"),
-            Self::EmptyStruct => f.write_str("a struct has length 0"),
+            Self::EmptyStruct => f.write_str("a struct has length 0, or a client has none"),
             Self::Reference => f.write_str("a struct refers to its own future"),
             Self::UnknownKind(kind) => write!(f, "unknown kind {kind}"),
             Self::Depth => write!(f, "values are nested more than {MAX_DEPTH} levels deep"),
@@ -147,7 +147,11 @@ pub(crate) fn walk<'a>(update: &'a [u8], visit: &mut dyn FnMut(Part<'a>)) -> Res
             summary.structs += u64::from(!gap);
             visit(Part::Struct(read));
         }
-        summary.gaps |= start != 0 && structs > 0;
+        if section.end == start {
+            // Nobody writes a client of whom there is nothing to say, and yrs 0.28.1 passes over such clients by recursion.
+            return Err(UpdateError::EmptyStruct);
+        }
+        summary.gaps |= start != 0;
         summary.clients.push(section);
     }
     distinct(clients)?;
@@ -234,6 +238,25 @@ mod tests {
         bomb.extend_from_slice(&[5, 0]);
         assert_eq!(inspect(&bomb), Err(UpdateError::Count));
         assert_eq!(read_state_vector(&[0xff, 0x7f, 1, 1]), Err(UpdateError::Count));
+    }
+
+    #[test]
+    fn a_client_of_whom_nothing_is_said_is_refused() {
+        let nothing: [&[u8]; 3] = [&[0, 5, 0], &[1, 5, 0, 4, 1, 1, b't', 0], &[1, 5, 7, 8, 1, 1, b't', 0]];
+        for section in nothing {
+            let update = [&[2, 1, 6, 0, 0, 1], section, &[0]].concat();
+            assert_eq!(inspect(&update), Err(UpdateError::EmptyStruct), "{section:?}");
+        }
+        // One that is empty beside others was once written by mistake.
+        assert!(inspect(&[1, 2, 5, 0, 4, 1, 1, b't', 0, 4, 1, 1, b't', 1, b'a', 0]).is_ok());
+    }
+
+    #[test]
+    fn a_parent_is_a_name_or_an_item() {
+        // 2 to the 32nd, and 1: yrs would read the 1 only.
+        let number = [0x81, 0x80, 0x80, 0x80, 0x10];
+        let update = [&[1, 1, 5, 0, 4][..], &number, &[1, b't', 1, b'a', 0]].concat();
+        assert_eq!(inspect(&update), Err(UpdateError::UnknownKind(u8::MAX)));
     }
 
     #[test]

@@ -243,3 +243,47 @@ fn types_that_are_nested_without_end_do_not_overflow_the_stack() {
     let snapshot = compact(vec![nested.clone().into()]).unwrap();
     assert_eq!(snapshot, nested);
 }
+
+/// Client 5 inserts a value, and a text into that value, which is no type.
+const INTO_A_VALUE: [u8; 17] = [1, 2, 5, 0, 8, 1, 1, b't', 1, 127, 4, 0, 5, 0, 1, b'a', 0];
+
+#[test]
+fn what_the_library_cannot_apply_is_kept_as_it_was_merged() {
+    assert!(validate(&INTO_A_VALUE).is_ok());
+    let snapshot = compact(vec![INTO_A_VALUE.to_vec().into()]).unwrap();
+    assert_eq!(snapshot, INTO_A_VALUE.as_slice());
+}
+
+#[test]
+fn texts_of_json_are_refused_because_the_library_misreads_them() {
+    let json = [&[1, 1, 5, 0, 2, 1, 1, b't', 1, 1, b'1'][..], &[0]].concat();
+    assert!(update::inspect(&json).is_ok());
+    assert_eq!(validate(&json), Err(update::UpdateError::Library));
+}
+
+#[test]
+fn an_update_that_takes_the_square_of_its_length_is_kept_and_not_collected() {
+    // Each sets the same entry, and tells of no other.
+    let mut entries = vec![1];
+    put_var_uint(&mut entries, 50_000);
+    entries.extend([5, 0]);
+    entries.extend([0x28, 1, 1, b't', 1, b'k', 1, 127].repeat(50_000));
+    entries.push(0);
+    // A text, and what stands inside it, from its end to its start.
+    let (length, inside) = (200_000, 25_000);
+    let mut text = vec![2, 1, 9, 0, 4, 1, 1, b't'];
+    put_var_uint(&mut text, length);
+    text.extend(vec![b'a'; length as usize]);
+    put_var_uint(&mut text, inside);
+    text.extend([5, 0]);
+    for index in 0..inside {
+        text.extend([0x84, 9]);
+        put_var_uint(&mut text, length - 2 - index * 3);
+        text.extend([1, b'b']);
+    }
+    text.push(0);
+    for update in [entries, text] {
+        assert!(validate(&update).is_ok());
+        assert_eq!(compact(vec![update.clone().into()]).unwrap(), update);
+    }
+}

@@ -121,6 +121,8 @@ impl<'a> Items<'a> {
                     }
                     Some(missing) => {
                         progress.set(client, State::Waits);
+                        // The library looks for the client among those that wait.
+                        self.effort += stack.len() as u64 / 8;
                         match missing.filter(|other| progress.is_free(*other, self)) {
                             Some(other) => stack.push(other),
                             None => stack.drain(..).for_each(|client| progress.set(client, State::Stuck)),
@@ -164,10 +166,18 @@ impl<'a> Items<'a> {
         behind.into_iter().chain(before).for_each(|first| self.split(first, view));
         let Some((list, key)) = self.home(&piece, origin, right_origin) else { return };
         let (chain, first) = match key {
-            Some(key) => self.chain_of(list, key, at),
+            Some(key) => {
+                let (chain, first) = self.chain_of(list, key, at);
+                if let Some(chain) = chain.filter(|_| origin.is_none()) {
+                    // The library goes from the last to the first.
+                    self.effort += self.chain(chain).map_or(0, |chain| chain.length.into());
+                }
+                (chain, first)
+            }
             None => (None, self.list(list).start),
         };
-        let left = self.settle(&piece, origin, right_origin, first, seen);
+        let (left, steps) = self.settle(&piece, origin, right_origin, first, seen);
+        self.effort += steps;
         self.change(at, |piece| (piece.list, piece.chain) = (Some(list), chain));
         self.connect(at, left, first);
         if let Content::Type(_) = content {
@@ -210,17 +220,19 @@ impl<'a> Items<'a> {
     /// The chain of an entry and its first piece. If there is none yet it is made, of the piece at `at`.
     fn chain_of(&mut self, list: ListAt, key: &'a str, at: At) -> (Option<ChainAt>, Option<At>) {
         if let Some(known) = self.list(list).entries.get(key).copied().map(ChainAt) {
+            self.change_chain(known, |chain| chain.length += 1);
             return (Some(known), self.chain(known).map(|chain| chain.first));
         }
         let made = self.chains.len() as u32;
-        self.chains.push(Chain { key, first: at, last: at });
+        self.chains.push(Chain { key, first: at, last: at, length: 1 });
         self.change_list(list, |list| {
             list.entries.insert(key, made);
         });
         (Some(ChainAt(made)), None)
     }
 
-    /// What a piece comes to stand behind: its origin, or what others inserted there as well and goes before it.
+    /// What a piece comes to stand behind: its origin, or what others inserted there as well and goes before it. And the
+    /// number of these.
     fn settle(
         &self,
         piece: &Piece<'a>,
@@ -228,19 +240,21 @@ impl<'a> Items<'a> {
         right_origin: Option<At>,
         first: Option<At>,
         seen: &mut Seen,
-    ) -> Option<At> {
+    ) -> (Option<At>, u64) {
         let alone = match origin {
             Some(origin) => self.piece(origin).right == right_origin,
             None => right_origin.is_some_and(|right| self.piece(right).left.is_none()),
         };
-        if alone {
-            return origin;
+        if alone || self.is_exhausted() {
+            return (origin, 0);
         }
+        let mut steps = 0;
         let mut left = origin;
         let mut other = origin.map_or(first, |origin| self.piece(origin).right);
         seen.begin();
         while let Some(at) = other.filter(|at| Some(*at) != right_origin) {
             seen.pass(at);
+            steps += 1;
             let it = self.piece(at);
             if it.origin == piece.origin {
                 if self.id(it.spot).client < self.id(piece.spot).client {
@@ -261,7 +275,7 @@ impl<'a> Items<'a> {
             }
             other = it.right;
         }
-        left
+        (left, steps)
     }
 
     /// Ties a piece in behind `left`, or before the first.

@@ -17,13 +17,17 @@ impl<'a> Items<'a> {
         let cuts = Cuts::of(reading.cuts, &structs);
         for uncut in structs {
             let mut cut = Vec::with_capacity(uncut.len());
-            cuts.apply(&uncut, &mut cut);
+            items.effort += cuts.apply(&uncut, &mut cut);
             items.pieces = join(core::mem::take(&mut items.pieces), cut);
         }
         drop(cuts);
         items.in_order = reading.numbers.values().map(|client| *client as u32).collect();
         items.clients = reading.clients;
         for (view, deleted) in reading.deleted.into_iter().enumerate() {
+            // Of what is not there the library keeps a list in order, into which it inserts.
+            let missing = deleted.starts.iter().filter(|start| items.find(Spot::unpack(**start)).is_none());
+            let missing = missing.count() as u64;
+            items.effort = items.effort.saturating_add(missing * missing / 128);
             items.delete(deleted, only(view));
         }
         for view in 0..views.len() {
@@ -227,27 +231,44 @@ impl Cuts {
         rest.take_while(move |cut| *cut < end).map(Spot::unpack)
     }
 
-    fn apply<'a>(&self, structs: &[Piece<'a>], pieces: &mut Vec<Piece<'a>>) {
-        for whole in structs.iter().filter(|whole| whole.length > 0) {
-            let mut cutter = whole.content.map(Cutter::new);
-            let mut from = whole.spot;
-            for to in self.within(whole).chain([from.plus(whole.length)]) {
-                let length = to.clock - from.clock;
-                let (content, half) = match &mut cutter {
-                    Some(cutter) => {
-                        let (content, half) = cutter.take(length);
-                        (Some(content), half)
-                    }
-                    None => (None, Half::No),
-                };
-                let mut piece = Piece { spot: from, length, content, half, ..*whole };
-                if from != whole.spot && content.is_some() {
-                    piece.origin = Some(Spot { clock: from.clock - 1, ..from });
-                    piece.parent = None;
+    /// Cuts structs into pieces. The steps that the library needs to do so: it counts letters from the start of a text,
+    /// and inserts into the list of a client's structs.
+    fn apply<'a>(&self, structs: &[Piece<'a>], pieces: &mut Vec<Piece<'a>>) -> u64 {
+        let mut steps = 0;
+        for of_client in structs.chunk_by(|one, next| one.spot.client == next.spot.client) {
+            let before = pieces.len();
+            for whole in of_client.iter().filter(|whole| whole.length > 0) {
+                let start = pieces.len();
+                self.cut(whole, pieces);
+                if let Some(Content::Text(text)) = whole.content {
+                    steps += (pieces.len() - start - 1) as u64 * text.len() as u64 / 16;
                 }
-                pieces.push(piece);
-                from = to;
             }
+            let cut = pieces.len() - before;
+            steps += (cut - of_client.len().min(cut)) as u64 * cut as u64 / 64;
+        }
+        steps
+    }
+
+    fn cut<'a>(&self, whole: &Piece<'a>, pieces: &mut Vec<Piece<'a>>) {
+        let mut cutter = whole.content.map(Cutter::new);
+        let mut from = whole.spot;
+        for to in self.within(whole).chain([from.plus(whole.length)]) {
+            let length = to.clock - from.clock;
+            let (content, half) = match &mut cutter {
+                Some(cutter) => {
+                    let (content, half) = cutter.take(length);
+                    (Some(content), half)
+                }
+                None => (None, Half::No),
+            };
+            let mut piece = Piece { spot: from, length, content, half, ..*whole };
+            if from != whole.spot && content.is_some() {
+                piece.origin = Some(Spot { clock: from.clock - 1, ..from });
+                piece.parent = None;
+            }
+            pieces.push(piece);
+            from = to;
         }
     }
 }

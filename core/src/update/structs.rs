@@ -9,7 +9,10 @@ pub(crate) const MAX_DEPTH: u32 = 128;
 /// The tag of an object among lib0's `any` values.
 const OBJECT: u8 = 118;
 
-/// The content that is a shared type, as yjs numbers contents.
+/// The content that is texts of JSON, as yjs numbers contents. Yjs wrote it before it had `any` values.
+const JSON: u8 = 2;
+
+/// The content that is a shared type.
 const TYPE: u8 = 7;
 
 /// yjs and yrs count clocks in 32 bits, yrs with a sign in places.
@@ -34,7 +37,16 @@ pub(crate) enum Part<'a> {
 impl Part<'_> {
     /// Whether it is an item that holds a shared type.
     pub(crate) fn is_type(&self) -> bool {
-        matches!(self, Self::Struct(Struct { body: Body::Item(Item { kind: TYPE, .. }), .. }))
+        self.is(TYPE)
+    }
+
+    /// Whether it is an item that holds texts of JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is(JSON)
+    }
+
+    fn is(&self, content: u8) -> bool {
+        matches!(self, Self::Struct(Struct { body: Body::Item(Item { kind, .. }), .. }) if *kind == content)
     }
 }
 
@@ -129,11 +141,11 @@ pub(super) fn read_struct<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Struct<
     let (mut parent, mut key) = (None, None);
     if !has_origin && !has_right_origin {
         // The parent is a root type's name or the item that holds the type.
-        let by_name = reader.var_uint()? == 1;
-        parent = Some(if by_name {
-            Parent::Root(reader.var_str()?)
-        } else {
-            Parent::Item(reference(reader, id)?)
+        parent = Some(match reader.var_uint()? {
+            0 => Parent::Item(reference(reader, id)?),
+            1 => Parent::Root(reader.var_str()?),
+            // yjs takes any other number for 0; yrs looks at 32 bits of it.
+            other => return Err(UpdateError::UnknownKind(u8::try_from(other).unwrap_or(u8::MAX))),
         });
         if has_key {
             key = Some(reader.var_str()?);
@@ -150,7 +162,7 @@ pub(super) fn read_struct<'a>(reader: &mut Reader<'a>, id: Id) -> Result<Struct<
 fn read_content(reader: &mut Reader<'_>, kind: u8) -> Result<u64, UpdateError> {
     match kind {
         1 => length(reader),
-        2 => {
+        JSON => {
             let values = count(reader, 1)?;
             for _ in 0..values {
                 reader.var_str()?;
