@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask test`, `check`, `build`, `up` and `bench`.
+//! The project's commands: `cargo xtask test`, `check`, `fuzz`, `sim`, `build`, `up` and `bench`.
 //!
 //! They set up what they need by themselves ([`tools`]), in a folder outside the clone, and write nothing into the
 //! clone but `target/` and links called `node_modules`.
@@ -6,7 +6,9 @@
 mod bench;
 mod check;
 mod cloudflare;
+mod fuzz;
 mod run;
+mod sim;
 mod test;
 mod tools;
 mod up;
@@ -20,9 +22,11 @@ const USAGE: &str = "\
 The commands of yonder's clone.
 
 cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
-                                               rust, wasm, page, provider, interop, openapi,
-                                               cloudflare, workerd
+                                               rust, wasm, sim, page, provider, interop,
+                                               openapi, cloudflare, workerd
 cargo xtask check                              Formatting, lints and documentation, without running anything
+cargo xtask fuzz [TARGET]... [--seconds N]      Fuzz the decoders, each for 60 seconds if not said otherwise
+cargo xtask sim [ARG]...                       Play clients, instances and stores from seeds; try --help
 cargo xtask build cloudflare                   Build the Worker into targets/cloudflare/build
 cargo xtask up native [--port P] [--data DIR]  Build and run a server; prints `ready URL` once it serves
 cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebuilt]
@@ -42,6 +46,8 @@ enum Command {
     Help,
     Test { only: Vec<test::Name> },
     Check,
+    Fuzz(fuzz::Fuzz),
+    Sim { args: Vec<OsString> },
     Build,
     UpNative(up::Native),
     UpCloudflare(up::Cloudflare),
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
         }
         Command::Test { only } => test::run(&only),
         Command::Check => check::run(),
+        Command::Fuzz(fuzz) => fuzz::run(&fuzz),
+        Command::Sim { args } => sim::run(&args),
         Command::Build => cloudflare::build(&run::Output::Shown),
         Command::UpNative(native) => up::native(&native),
         Command::UpCloudflare(worker) => up::cloudflare(&worker),
@@ -87,6 +95,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "help" => Command::Help,
         "test" => Command::Test { only: Vec::new() },
         "check" => Command::Check,
+        "fuzz" => Command::Fuzz(fuzz::Fuzz::default()),
+        "sim" => return Ok(Command::Sim { args: args.raw_args()?.collect() }),
         "build" => match args.value()?.string()?.as_str() {
             "cloudflare" => Command::Build,
             other => return Err(format!("{other} is not built here; cloudflare is").into()),
@@ -106,6 +116,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         match (&mut command, arg) {
             (_, Short('h') | Long("help")) => return Ok(Command::Help),
             (Command::Test { only }, Long("only")) => only.push(args.value()?.parse()?),
+            (Command::Fuzz(fuzz), Long("seconds")) => fuzz.seconds = args.value()?.parse()?,
+            (Command::Fuzz(fuzz), Value(target)) => fuzz.targets.push(target.string()?),
             (Command::UpNative(native), Long("port")) => native.port = Some(args.value()?.parse()?),
             (Command::UpNative(native), Long("data")) => native.data = Some(args.value()?.into()),
             (Command::UpCloudflare(worker), Long("port")) => worker.port = args.value()?.parse()?,
@@ -146,6 +158,15 @@ mod tests {
         };
         assert_eq!(only, [test::Name::Wasm, test::Name::Page]);
         assert!(parsed("test --only nothing").is_err());
+    }
+
+    #[test]
+    fn a_fuzz_run_can_be_narrowed_to_targets() {
+        let Ok(Command::Fuzz(fuzz)) = parsed("fuzz update --seconds 5 token") else {
+            panic!("another command");
+        };
+        assert_eq!((fuzz.targets, fuzz.seconds), (vec!["update".to_owned(), "token".to_owned()], 5));
+        assert!(parsed("fuzz --seconds x").is_err());
     }
 
     #[test]
