@@ -50,7 +50,7 @@ impl std::error::Error for KvError {}
 /// A read may be stale: it may miss what was written a while ago, and show what was deleted.
 #[allow(async_fn_in_trait)]
 pub trait Kv {
-    /// The time; clocks of two instances may differ by minutes.
+    /// The time. Clocks of two instances may differ by minutes; that of one never goes back.
     fn now(&self) -> Millis;
     /// 64 random bits, never the same twice in any instance.
     fn random(&self) -> u64;

@@ -19,7 +19,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// What is kept beside the body: under 64 bytes of ASCII. [`Published::read`] reads it.
+    /// What is kept beside the body: under 300 bytes of ASCII, and 64 where one process owns the
+    /// document. [`Published::read`] reads it.
     pub fn metadata(&self) -> String {
         format!("{}@{}", self.upto, self.at.0)
     }

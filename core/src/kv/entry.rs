@@ -42,10 +42,11 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Covers {
     /// `listed`: the entries that were merged into it, snapshots among them, by their ids. `sequenced`: the numbers below
-    /// its own that it does *not* cover.
+    /// its own that it does *not* cover, as runs: the first in the low 36 bits, how many follow it in the others.
     pub names: Vec<u64>,
     /// What some of those snapshots had covered, newest first: a reader that has these entries lacks nothing of this
-    /// snapshot, although it knows none of the snapshots (`listed`).
+    /// snapshot, although it knows none of the snapshots (`listed`). What it replaced and is still to be deleted
+    /// (`sequenced`).
     pub layers: Vec<Layer>,
 }
 
