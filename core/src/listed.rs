@@ -39,7 +39,7 @@ pub use catalog::list_documents;
 
 use crate::effect::{Millis, OpId};
 use crate::kv::entry::Covers;
-use crate::kv::{Cost, Kv, KvConfig, ListKv, Metered};
+use crate::kv::{self, Cost, Kv, KvConfig, ListKv, Metered};
 use crate::log::{LogError, LogOp, LogReply};
 use crate::name::DocName;
 use core::cell::RefCell;
@@ -118,6 +118,12 @@ impl<K: ListKv> Listed<K> {
             LogOp::ListVersions => self.list_versions(&kv).await.map(LogReply::Versions),
             LogOp::ReadVersion { id } => self.read_version(&kv, &id).await.map(LogReply::Version),
             LogOp::DeleteVersion { id } => self.delete_version(&kv, &id).await.map(LogReply::Done),
+            LogOp::ReadPresence(part) => {
+                kv::presence::read(&kv, &self.keys.presence(part)).await.map(LogReply::Presence)
+            }
+            LogOp::WritePresence { part, state } => {
+                kv::presence::write(&kv, &self.keys.presence(part), state).await.map(LogReply::Done)
+            }
         };
         (reply, kv.cost())
     }

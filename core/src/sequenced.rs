@@ -22,7 +22,8 @@
 //! # Lives
 //!
 //! A generation is dead once its tombstone is there. A document that is made again is the next generation, with a counter
-//! of its own: what is appended to a dead one late never shows.
+//! of its own: what is appended to a dead one late never shows. What it took is freed by who deletes it, or by the next
+//! who creates or compacts the document; and what was stored late, by a compaction `void_after` later.
 //!
 //! # Operations on the store
 //!
@@ -43,12 +44,19 @@
 //! A write that is not done within `void_after` of being asked for is never done. Clocks may differ by `void_after` less
 //! `ack_within`, in all.
 //!
-//! A counter may lose its place, as after a failover: what was stored is not overwritten then, and whoever notices sets
-//! the counter behind the last number under which something stands. Nobody notices who knows the document, as it was
-//! some numbers before the place that the counter went back to, and is given a void number; nor who knows nothing, if 8
-//! void ones follow. What is stored under such a number is not told to readers who are past it, and lost where a snapshot
-//! covers it. And if a number is given again while its first writer is about to write, the later write replaces the
-//! first: a store that only counts cannot tell.
+//! # Counters that lose their place
+//!
+//! A counter may lose its place, as after a failover. What was stored is not overwritten then: whoever is given a number
+//! that is not behind those that it knows of (the head tells of all that compaction deleted), or under which something
+//! stands, sets the counter behind the last number under which something stands; and so does whoever knows nothing yet,
+//! and looks behind its number. A writer takes another number if something stands behind its own that is older than that,
+//! or covers it; clocks may differ by half as much as above then.
+//!
+//! Two losses remain, as nothing under the keys tells them apart from what is right. A number that is given again while
+//! its first writer is about to write is free for both, and no write of such a store fails where something stands: the
+//! later one replaces the first. A void number that is given again looks as one that was never given, to an instance that
+//! knows the document as it was before and looks at its own number only, and to one that knows nothing if 8 void ones
+//! follow: what is stored there is not told to readers who are past it, and lost where a snapshot covers it.
 
 mod append;
 mod compact;
@@ -63,7 +71,7 @@ mod seen;
 mod versions;
 
 use crate::effect::OpId;
-use crate::kv::{Cost, CountKv, KvConfig, Metered};
+use crate::kv::{self, Cost, CountKv, KvConfig, Metered};
 use crate::log::{LogError, LogOp, LogReply};
 use crate::name::DocName;
 use append::Attempt;
@@ -128,6 +136,12 @@ impl<K: CountKv> Work<'_, K> {
             LogOp::ListVersions => self.list_versions().await.map(LogReply::Versions),
             LogOp::ReadVersion { id } => self.read_version(&id).await.map(LogReply::Version),
             LogOp::DeleteVersion { id } => self.delete_version(&id).await.map(LogReply::Done),
+            LogOp::ReadPresence(part) => {
+                kv::presence::read(&self.kv, &self.keys().presence(part)).await.map(LogReply::Presence)
+            }
+            LogOp::WritePresence { part, state } => {
+                kv::presence::write(&self.kv, &self.keys().presence(part), state).await.map(LogReply::Done)
+            }
         }
     }
 

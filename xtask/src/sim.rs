@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Cargo's profile, and the folder of what it builds.
 const PROFILE: &str = "sim";
-/// Steps that the tests take; and at most until a broken invariant is found.
+/// Steps that the tests take.
 const STEPS: &str = "300000";
 
 /// Becomes the simulator. Returns only if it cannot.

@@ -19,7 +19,9 @@ impl<K: ListKv> Listed<K> {
     /// Deletes what snapshots cover that were read whole and are older than the grace period, parts that belong to
     /// nothing, and what dead generations left.
     pub(super) async fn collect(&self, kv: &impl ListKv, view: &View, live: &Live) -> Result<(), Fault> {
-        let mut budget = self.budget();
+        // A snapshot in many parts leaves as many behind when it is covered: more are deleted than are written.
+        let parts = live.tail().snapshot_bytes / (self.config.value_bytes.max(1) as u64);
+        let mut budget = self.budget(usize::try_from(parts).unwrap_or(usize::MAX).saturating_mul(2));
         let doomed = self.doomed(kv, view, live).await?;
         let mut gone = BTreeSet::new();
         for entry in &doomed {
@@ -48,7 +50,7 @@ impl<K: ListKv> Listed<K> {
 
     /// Deletes what generations before `alive` left.
     pub(super) async fn bury(&self, kv: &impl ListKv, view: &View, alive: u32) -> Result<(), LogError> {
-        let mut budget = self.budget();
+        let mut budget = self.budget(0);
         self.bury_with(kv, view, alive, &mut budget).await?;
         for key in list_all(kv, &self.keys.prefix('p')).await? {
             if self.keys.read_part(&key).is_some_and(|(generation, ..)| generation < alive) {
@@ -70,12 +72,13 @@ impl<K: ListKv> Listed<K> {
         let is_left = |key: &&Key| !matches!(key, Key::Tombstone(of) if of.saturating_add(2) >= alive);
         let dead: Vec<_> = dead.iter().filter(is_left).collect();
         let generations: BTreeSet<_> = dead.iter().map(|key| key.generation()).collect();
+        // One after the other: what is deleted again and again must not use up what a request may delete.
         for generation in generations {
             budget.delete(kv, &self.keys.index(generation)).await?;
-        }
-        for key in dead {
-            if budget.delete(kv, &self.keys.write(*key)).await? {
-                self.state.borrow_mut().forget(*key);
+            for key in dead.iter().filter(|key| key.generation() == generation) {
+                if budget.delete(kv, &self.keys.write(**key)).await? {
+                    self.state.borrow_mut().forget(**key);
+                }
             }
         }
         for kind in ['v', 'w'] {
@@ -125,8 +128,8 @@ impl<K: ListKv> Listed<K> {
         now.since(time) >= ORPHANED_AFTER.max(self.config.void_after)
     }
 
-    fn budget(&self) -> Budget {
-        Budget(self.config.compaction_reads)
+    fn budget(&self, more: usize) -> Budget {
+        Budget(self.config.compaction_reads.max(2).saturating_add(more))
     }
 }
 

@@ -9,12 +9,14 @@
 //! v{document}__{generation}{version}               what is told about a version
 //! w{document}__{generation}{version}[_{index}]     its state, or a part of it
 //! i{document}__{generation}                        the document's line in the catalogue
+//! a{document}__[n]                                 who is there, see `kv::presence`
 //! ```
 //! Numbers are lower-case hexadecimal: a generation has 5 digits, a time 11, an id 16, an index 4, bytes as many as
 //! they need. `__` is in no document's key form, so one document's prefix is never another's.
 
 use crate::effect::Millis;
-use crate::kv::Place;
+use crate::kv::{Place, presence};
+use crate::log::PresencePart;
 use crate::name::DocName;
 
 /// The largest generation, in its 20 bits.
@@ -84,6 +86,10 @@ impl Keys {
     /// What all keys of a kind begin with: `d`, `p`, `v`, `w` or `i`.
     pub(super) fn prefix(&self, kind: char) -> String {
         format!("{kind}{}__", self.document)
+    }
+
+    pub(super) fn presence(&self, part: PresencePart) -> String {
+        presence::key(&self.document, part)
     }
 
     pub(super) fn index(&self, generation: u32) -> String {

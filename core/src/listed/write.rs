@@ -182,7 +182,12 @@ impl<K: ListKv> Listed<K> {
             }
             Err(fault) => {
                 self.may_retry(view, fault, &mut retry)?;
-                self.load(kv, &crate::log::Offset::END).await.map(|loaded| loaded.tail)
+                let tail = self.load(kv, &crate::log::Offset::END).await?.tail;
+                // What was there and was not deleted is only not shown.
+                if view.life == Life::Live && tail.life == Life::Absent {
+                    return Err(LogError::Unavailable);
+                }
+                Ok(tail)
             }
         }
     }

@@ -56,8 +56,9 @@ impl<K: CountKv> Work<'_, K> {
         if !is_retry && self.is_live(generation).await? {
             return Ok(LogReply::Created { existed: true, tail: self.peek().await?.tail });
         }
-        self.finish_deletion(generation).await?;
+        let _ = self.finish_deletion(generation).await;
         self.index(generation).await?;
+        let mut existed = false;
         if !is_retry {
             let taken = self.take(generation, self.has_parts(&updates)).await?;
             // Who created it meanwhile was first.
@@ -70,10 +71,12 @@ impl<K: CountKv> Work<'_, K> {
                 self.give_back(generation, taken).await;
                 return Ok(LogReply::Created { existed: true, tail: self.peek().await?.tail });
             }
+            // Who has a number before ours, and is not done, is first as well. With content nobody can do it for another.
+            existed = updates.is_empty() && view.missing.range(view.settled..taken.number).next().is_some();
             self.attempted(generation, taken, updates.clone());
         }
         self.store(generation, updates).await?;
-        Ok(LogReply::Created { existed: false, tail: self.tail() })
+        Ok(LogReply::Created { existed, tail: self.tail() })
     }
 
     /// Makes sure that whoever lists keys finds the document.
@@ -104,7 +107,7 @@ impl<K: CountKv> Work<'_, K> {
             let stored = self.write(&attempt, is_known).await;
             let is_late = self.kv.now().since(attempt.taken) >= self.config().ack_within;
             match stored {
-                Ok(true) if !is_late => {
+                Ok(true) if !is_late && !self.is_passed(&attempt) => {
                     self.log.attempts.borrow_mut().remove(&self.op);
                     let bytes = attempt.entry.updates.iter().map(|update| update.len() as u64).sum();
                     let updates = attempt.entry.updates.len() as u64;
@@ -112,7 +115,8 @@ impl<K: CountKv> Work<'_, K> {
                     self.known_mut().learn(generation, attempt.number, fact);
                     return Ok(());
                 }
-                // Nobody waits for it under this number any more, or another's bytes stand there.
+                // Nobody waits for it under this number any more, or another's bytes stand there; or it turned out
+                // meanwhile that the counter had lost its place.
                 Ok(_) => {
                     self.log.attempts.borrow_mut().remove(&self.op);
                 }
@@ -146,11 +150,11 @@ impl<K: CountKv> Work<'_, K> {
     pub(super) async fn take(&self, generation: u64, parts: bool) -> Result<Taken, LogError> {
         let key = self.keys().counter(generation);
         for _ in 0..NUMBERS {
-            let (known, is_first) = self.known_of(generation, |known| (known.top, known.facts.is_empty()));
+            // Whoever knows nothing makes sure once that the counter has its place.
+            let (known, is_placed) = self.known_of(generation, |known| (known.top, known.placed));
             let at = self.kv.now();
             let mut number = self.kv.count(&key, 1).await?;
-            // Whoever knows nothing makes sure once that the counter has its place.
-            let mut is_doubtful = is_first;
+            let mut is_doubtful = !is_placed;
             if number <= known {
                 // The counter has lost its place.
                 number = self.kv.count(&key, known + 1 - number).await?;
@@ -162,7 +166,7 @@ impl<K: CountKv> Work<'_, K> {
             let slot = self.keys().entry(generation, number);
             let is_free = self.kv.get(&slot.key()).await?.is_none()
                 && !(parts && self.kv.get(&slot.part(0)).await?.is_some());
-            if (is_doubtful || !is_free) && self.is_misplaced(generation, number).await? {
+            if (is_doubtful || !is_free) && self.is_misplaced(generation, number, at).await? {
                 continue;
             }
             self.known_mut().raise(generation, number);
@@ -181,6 +185,12 @@ impl<K: CountKv> Work<'_, K> {
             // If that fails it is pending all the same.
             let _ = put(&self.kv, &slot, &entry, self.config()).await;
         }
+    }
+
+    /// Whether it is known that readers may be past the number of an attempt.
+    fn is_passed(&self, attempt: &Attempt) -> bool {
+        let (number, taken, slack) = (attempt.number, attempt.taken, self.slack());
+        self.known_of(attempt.generation, |known| known.is_passed(number, taken, slack))
     }
 
     /// Whether updates may be too large for one value.

@@ -4,7 +4,7 @@ use super::Work;
 use super::append::Taken;
 use super::head::Head;
 use super::known::Fact;
-use super::look::{Extent, View};
+use super::look::{Extent, Found, View};
 use super::numbers::Numbers;
 use super::seen::Seen;
 use crate::kv::entry::{Body, Covers, Entry, Layer, NAMES_MAX, Value};
@@ -19,6 +19,8 @@ const RUNS_MAX: usize = 128;
 /// The layer that lists the numbers which may have parts; the others are runs, from the layer's id to its name.
 const PARTS: u64 = 0;
 const PARTS_MAX: usize = 200;
+/// Void numbers that one compaction takes care of.
+const VOIDS_MAX: usize = 64;
 
 /// What a snapshot replaces, and what is to be deleted once it is old enough.
 #[derive(Debug, Default)]
@@ -34,6 +36,10 @@ impl<K: CountKv> Work<'_, K> {
         let upto = Seen::parse(upto);
         if upto.generation != generation {
             return Ok(self.peek().await?.tail);
+        }
+        // The head is about to say that this was done.
+        if generation > 0 && self.known_of(generation, |known| known.head.is_none()) {
+            self.finish_deletion(generation).await?;
         }
         let extent = Extent::Oldest(self.config().compaction_reads);
         let Some(view) = self.look(&Seen::nothing(generation), extent).await? else {
@@ -62,7 +68,10 @@ impl<K: CountKv> Work<'_, K> {
         self.index(generation).await?;
         let replaced = self.clean(&view, &snapshots, &merged).await?;
         let taken = self.take(generation, true).await?;
-        if let Some(head) = self.replace(&view, &merged, replaced, taken, body).await? {
+        if let Some(mut head) = self.replace(&view, &merged, replaced, taken, body).await? {
+            if let Some(left) = self.left(generation) {
+                head.left = self.sweep(&left).await?;
+            }
             // Another's head may stand there by now, which is as good.
             self.write_head(&head).await?;
         }
@@ -107,7 +116,7 @@ impl<K: CountKv> Work<'_, K> {
         }
         let bytes = fact.bytes;
         self.known_mut().learn(generation, taken.number, fact);
-        Ok(Some(Head { seen: Seen::new(generation, taken.number, open), bytes }))
+        Ok(Some(Head { seen: Seen::new(generation, taken.number, open), bytes, left: None }))
     }
 
     /// Deletes what the snapshots that are merged say is replaced by them, if they are old enough; and tells what there
@@ -119,13 +128,17 @@ impl<K: CountKv> Work<'_, K> {
         merged: &BTreeSet<u64>,
     ) -> Result<Replaced, LogError> {
         let generation = view.generation;
-        let mut next = Replaced { numbers: merged.clone(), parts: BTreeSet::new() };
+        // Who died may have left parts under a number that is void.
+        let voids = view.uncovered().into_iter().filter(|number| *number < view.settled);
+        let parts: BTreeSet<_> = voids.take(VOIDS_MAX).collect();
+        let mut next = Replaced { numbers: merged.union(&parts).copied().collect(), parts };
         let now = self.kv.now();
         for snapshot in snapshots {
             let Some(found) = view.found.get(snapshot) else { continue };
             let replaced = Replaced::of(&found.value);
             let is_old = found.value.time.after(self.config().grace) <= now;
             if is_old || replaced.is_much() {
+                self.lead_to(generation, *snapshot, found).await?;
                 // It covers them, and was read just now.
                 for number in &replaced.numbers {
                     let slot = self.keys().entry(generation, *number);
@@ -150,6 +163,23 @@ impl<K: CountKv> Work<'_, K> {
             }
         }
         Ok(next)
+    }
+
+    /// Makes sure that the head is not before a snapshot whose numbers are about to be deleted: should the counter lose its
+    /// place, nothing else tells that these were given.
+    async fn lead_to(&self, generation: u64, snapshot: u64, found: &Found) -> Result<(), LogError> {
+        let head = self.known_of(generation, |known| known.head.as_ref().map_or(0, |head| head.seen.number));
+        if head < snapshot {
+            let open = found.fact.open.clone().unwrap_or_default();
+            let seen = Seen::new(generation, snapshot, open);
+            self.write_head(&Head { seen, bytes: found.fact.bytes, left: self.left(generation) }).await?;
+        }
+        Ok(())
+    }
+
+    /// What the head says that the generation before has left.
+    fn left(&self, generation: u64) -> Option<Seen> {
+        self.known_of(generation, |known| known.head.as_ref().and_then(|head| head.left.clone()))
     }
 
     /// Deletes an entry, and then its parts, the last one first: whoever goes on with it finds what is left.

@@ -3,13 +3,19 @@
 use super::Work;
 use super::compact::Replaced;
 use super::head::Head;
+use super::numbers::Numbers;
 use super::seen::Seen;
-use crate::kv::entry::{Body, Entry};
+use crate::kv::entry::{Body, Entry, Value};
 use crate::kv::{CountKv, Kv as _, unread};
 use crate::log::{LogError, LogReply};
+use std::collections::BTreeSet;
 
 /// Requests that are remembered until they are repeated.
 const DELETIONS_MAX: usize = 16;
+/// Dead generations that are freed at once. The head says how far that was done: more than one is rare.
+const DEAD_MAX: u64 = 8;
+/// Numbers behind the last one of a dead generation under which something may have come to be stored.
+const LATE_MAX: u64 = 64;
 
 impl<K: CountKv> Work<'_, K> {
     pub(super) async fn delete(&self) -> Result<LogReply, LogError> {
@@ -27,7 +33,8 @@ impl<K: CountKv> Work<'_, K> {
             }
         };
         let generation = self.generation(true).await?;
-        self.finish_deletion(generation).await?;
+        // The document is deleted, whatever comes of this.
+        let _ = self.finish_deletion(generation).await;
         Ok(LogReply::Deleted { existed, tail: self.peek().await?.tail })
     }
 
@@ -50,38 +57,96 @@ impl<K: CountKv> Work<'_, K> {
         Ok(())
     }
 
-    /// Frees what the generation before took, unless the head says that this was done. What fails here is done by the
-    /// next who creates or deletes the document.
+    /// Frees what the generations before took, unless the head says that this was done. What fails here is done by the
+    /// next who creates, deletes or compacts the document.
     pub(super) async fn finish_deletion(&self, generation: u64) -> Result<(), LogError> {
-        let Some(before) = generation.checked_sub(1) else { return Ok(()) };
-        let head = self.read_head().await?;
-        if head.as_ref().is_some_and(|head| head.seen.generation >= generation) {
+        if generation == 0 {
             return Ok(());
         }
-        if self.free(before, head).await.is_ok() {
-            self.write_head(&Head { seen: Seen::nothing(generation), bytes: 0 }).await?;
+        let head = self.read_head().await?;
+        let from = head.as_ref().map_or(0, |head| head.seen.generation);
+        // Who freed it may have died before the last of it.
+        if let Some(left) = head.as_ref().and_then(|head| head.left.as_ref()) {
+            self.erase_left(left).await?;
+        }
+        if from >= generation {
+            self.known_mut().learn_head(head);
+            return Ok(());
+        }
+        let (mut left, mut last) = (None, Vec::new());
+        for dead in from.max(generation.saturating_sub(DEAD_MAX))..generation {
+            match self.free(dead, head.as_ref()).await {
+                Ok((seen, snapshot)) => {
+                    last.extend(snapshot.map(|number| self.keys().entry(dead, number)));
+                    left = Some(seen);
+                }
+                Err(LogError::Unavailable) => return Err(LogError::Unavailable),
+                // What cannot be read stays.
+                Err(_) => {}
+            }
+        }
+        self.write_head(&Head { seen: Seen::nothing(generation), bytes: 0, left }).await?;
+        for slot in &last {
+            self.erase(slot, true).await?;
         }
         Ok(())
     }
 
-    /// Deletes the entries and versions of a dead generation, as far as they can be named.
-    async fn free(&self, generation: u64, head: Option<Head>) -> Result<(), LogError> {
+    /// Deletes the entries and versions of a dead generation, as far as they can be named. Gives what may yet be stored
+    /// there, and the snapshot that leads to the others, which goes last.
+    async fn free(&self, generation: u64, head: Option<&Head>) -> Result<(Seen, Option<u64>), LogError> {
         let head = head.filter(|head| head.seen.generation == generation);
         let view = self.look_at_dead(generation, head.map_or(0, |head| head.seen.number)).await?;
-        // Snapshots last: they lead to the others.
-        let (snapshots, updates): (Vec<_>, Vec<_>) =
-            view.found.iter().partition(|(_, found)| found.fact.open.is_some());
+        let newest = view.newest().map(|(number, _)| number);
+        let holes: BTreeSet<_> = view.uncovered().into_iter().chain(newest).collect();
         for number in view.uncovered() {
             self.erase(&self.keys().entry(generation, number), true).await?;
         }
-        for (number, found) in updates.into_iter().chain(snapshots) {
+        // The last one first: should the counter lose its place, what is left is found from the first one on.
+        for (number, found) in view.found.iter().rev() {
             for (replaced, parts) in Replaced::of(&found.value).numbers() {
                 self.erase(&self.keys().entry(generation, replaced), parts).await?;
             }
-            let slot = self.keys().entry(generation, *number);
-            self.erase(&slot, matches!(found.value.body, Body::Parts(_))).await?;
+            if Some(*number) != newest {
+                let slot = self.keys().entry(generation, *number);
+                self.erase(&slot, matches!(found.value.body, Body::Parts(_))).await?;
+            }
         }
         self.free_versions(generation).await?;
-        Ok(self.kv.delete(&self.keys().index(generation)).await?)
+        self.kv.delete(&self.keys().index(generation)).await?;
+        Ok((Seen::new(generation, view.top, holes.into_iter().collect()), newest))
+    }
+
+    /// Deletes what was stored in a dead generation after it was freed, once nothing can be any more. Gives what is left
+    /// for another time.
+    pub(super) async fn sweep(&self, left: &Seen) -> Result<Option<Seen>, LogError> {
+        let tombstone = unread(&self.kv, &self.keys().tombstone(left.generation)).await?;
+        let is_over = |tombstone: Value| tombstone.time.after(self.config().void_after) <= self.kv.now();
+        // One that cannot be read says nothing of its time.
+        if Value::decode(&tombstone).is_ok_and(is_over) {
+            self.erase_left(left).await
+        } else {
+            Ok(Some(left.clone()))
+        }
+    }
+
+    async fn erase_left(&self, left: &Seen) -> Result<Option<Seen>, LogError> {
+        let counted = self.kv.count(&self.keys().counter(left.generation), 0).await?;
+        // Those who did not know of the deletion took their numbers a moment before or after it.
+        let top = counted.clamp(left.number, left.number + LATE_MAX);
+        let mut numbers = left.holes.clone();
+        numbers.push_run(left.number + 1, top);
+        let (mut rest, mut most) = (Numbers::default(), self.config().compaction_reads as u64);
+        for (first, last) in numbers.runs() {
+            let now = most.min(last - first + 1);
+            most -= now;
+            for number in *first..first + now {
+                self.erase(&self.keys().entry(left.generation, number), true).await?;
+            }
+            rest.push_run(first + now, *last);
+        }
+        self.kv.delete(&self.keys().index(left.generation)).await?;
+        let is_done = rest.first().is_none();
+        Ok((!is_done).then(|| Seen::new(left.generation, top, rest)))
     }
 }

@@ -18,20 +18,24 @@ pub(super) struct Head {
     pub(super) seen: Seen,
     /// The snapshot's bytes.
     pub(super) bytes: u64,
+    /// The generation before, and what may still come to be stored there.
+    pub(super) left: Option<Seen>,
 }
 
 impl Head {
     fn encode(&self, time: Millis) -> Bytes {
-        let place = Bytes::from(self.seen.offset().to_string());
-        let updates = vec![place, Bytes::copy_from_slice(&self.bytes.to_le_bytes())];
+        let place = |seen: &Seen| Bytes::from(seen.offset().to_string());
+        let mut updates = vec![place(&self.seen), Bytes::copy_from_slice(&self.bytes.to_le_bytes())];
+        updates.extend(self.left.as_ref().map(place));
         Entry { time, covers: None, updates }.encode(usize::MAX, usize::MAX).value
     }
 
     fn decode(value: &Bytes) -> Option<Self> {
         let Body::Here(updates) = Value::decode(value).ok()?.body else { return None };
-        let [place, bytes] = updates.as_slice() else { return None };
-        let seen = Seen::parse(&Offset::parse(core::str::from_utf8(place).ok()?)?);
-        Some(Self { seen, bytes: u64::from_le_bytes(bytes.as_ref().try_into().ok()?) })
+        let [place, bytes, left @ ..] = updates.as_slice() else { return None };
+        let seen = |place: &Bytes| Some(Seen::parse(&Offset::parse(core::str::from_utf8(place).ok()?)?));
+        let bytes = u64::from_le_bytes(bytes.as_ref().try_into().ok()?);
+        Some(Self { seen: seen(place)?, bytes, left: left.first().and_then(seen) })
     }
 }
 

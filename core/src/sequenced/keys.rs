@@ -1,7 +1,8 @@
 //! Keys of one document: a letter that says what it is, the document's key form, and behind `__`, which no key form has,
 //! generation and number in hexadecimal digits. At most 230 bytes.
 
-use crate::kv::Place;
+use crate::kv::{Place, presence};
+use crate::log::PresencePart;
 use crate::name::DocName;
 
 #[derive(Debug)]
@@ -69,6 +70,10 @@ impl Keys {
     /// Which versions there may be.
     pub(super) fn version_list(&self, generation: u64) -> String {
         self.of("l", generation)
+    }
+
+    pub(super) fn presence(&self, part: PresencePart) -> String {
+        presence::key(&self.doc, part)
     }
 
     fn of(&self, kind: &str, generation: u64) -> String {

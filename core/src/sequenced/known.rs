@@ -25,6 +25,8 @@ pub(super) struct Known {
     pub(super) indexed: bool,
     /// An entry was there.
     pub(super) live: bool,
+    /// The counter was looked behind, and had its place or was set right.
+    pub(super) placed: bool,
     /// The largest number that was given to anyone.
     pub(super) top: u64,
     pub(super) facts: BTreeMap<u64, Fact>,
@@ -59,6 +61,11 @@ impl Fact {
     /// Whether it is a snapshot, under a number, that covers another one.
     pub(super) fn covers(&self, own: u64, number: u64) -> bool {
         number < own && self.open.as_ref().is_some_and(|open| !open.contains(number))
+    }
+
+    /// Whether it stood behind a number long before that was given: readers are past that number, or soon will be.
+    pub(super) fn voids(&self, own: u64, number: u64, taken: Millis, slack: u64) -> bool {
+        self.covers(own, number) || number < own && self.time.after(slack) < taken
     }
 }
 
@@ -131,6 +138,11 @@ impl Known {
 
     fn snapshots(&self) -> impl DoubleEndedIterator<Item = (u64, &Fact)> {
         self.facts.iter().filter(|(_, fact)| fact.open.is_some()).map(|(number, fact)| (*number, fact))
+    }
+
+    /// Whether a number given at a time is void, or soon will be: see [`Fact::voids`].
+    pub(super) fn is_passed(&self, number: u64, taken: Millis, slack: u64) -> bool {
+        self.facts.range(number + 1..).any(|(own, fact)| fact.voids(*own, number, taken, slack))
     }
 
     pub(super) fn is_covered(&self, number: u64) -> bool {

@@ -5,7 +5,7 @@ use super::look::{Extent, View};
 use super::numbers::Numbers;
 use super::seen::Seen;
 use crate::kv::{CountKv, Kv as _, Place as _, fetch};
-use crate::log::{Loaded, LogError, Offset, Tail};
+use crate::log::{Life, Loaded, LogError, Offset, Tail};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ impl<K: CountKv> Work<'_, K> {
             let generation = self.generation(false).await?;
             let began = self.kv.now();
             // The first time it is made sure that the counter has its place.
-            let is_first = self.known_of(generation, |known| known.facts.is_empty());
+            let is_first = self.known_of(generation, |known| !known.placed);
             if is_first {
                 self.counter(generation).await?;
             }
@@ -66,19 +66,24 @@ impl<K: CountKv> Work<'_, K> {
     async fn read_since(&self, since: &Offset) -> Result<Loaded, LogError> {
         let parsed = Seen::parse(since);
         // A whole document is not told from memory.
-        let generation = self.generation(parsed.number == 0).await?;
-        let seen = match parsed.generation.cmp(&generation) {
-            core::cmp::Ordering::Less => Seen::nothing(generation),
-            core::cmp::Ordering::Equal => parsed,
-            core::cmp::Ordering::Greater => {
-                self.counter(generation).await?;
-                self.is_live(generation).await?;
-                return Ok(Loaded { tail: self.tail(), ..Loaded::default() });
-            }
+        let mut generation = self.generation(parsed.number == 0).await?;
+        if parsed.generation > generation {
+            // Another instance may have made it again a moment ago.
+            generation = self.generation(true).await?;
+        }
+        let seen = if parsed.generation == generation {
+            parsed
+        } else {
+            // Of a life that is over; or of one that never was, as after a return to a backup.
+            Seen::nothing(generation)
         };
         let extent = if seen.number == 0 { Extent::All } else { Extent::News };
         if extent == Extent::News && !self.is_live(generation).await? {
             let mut tail = self.tail();
+            // Another request stored something meanwhile, which was not told.
+            if tail.life == Life::Live {
+                return Err(LogError::Unavailable);
+            }
             // Numbers were given, and nothing stands under them yet: who knows of more is not sent back.
             tail.end = tail.end.max(since.clone());
             return Ok(Loaded { tail, ..Loaded::default() });

@@ -144,8 +144,11 @@ impl<K: CountKv> Work<'_, K> {
 
     /// What is there of a generation that is dead, where whatever is missing may be so.
     pub(super) async fn look_at_dead(&self, generation: u64, head: u64) -> Result<View, LogError> {
-        let mut view = View { generation, top: self.counter(generation).await?, ..View::default() };
+        // The counter may have lost its place.
+        let top = self.counter(generation).await?.max(head);
+        let mut view = View { generation, top, ..View::default() };
         self.scan(&mut view, head, Extent::All).await?;
+        self.find_place(&mut view).await?;
         self.read_open(&mut view, &Seen::nothing(generation), Extent::All).await?;
         Ok(view)
     }
@@ -239,31 +242,52 @@ impl<K: CountKv> Work<'_, K> {
         Ok(())
     }
 
-    /// Whether something stands behind a number that was given just now: then the counter is set right.
-    pub(super) async fn is_misplaced(&self, generation: u64, number: u64) -> Result<bool, LogError> {
+    /// Whether readers may be past a number that was given just now: the counter had lost its place, and was set right by
+    /// this or by another.
+    pub(super) async fn is_misplaced(
+        &self,
+        generation: u64,
+        number: u64,
+        taken: Millis,
+    ) -> Result<bool, LogError> {
         let mut view = View { generation, top: number, ..View::default() };
         self.find_place(&mut view).await?;
-        Ok(view.lost)
+        let slack = self.slack();
+        let voids = |(own, found): (&u64, &Found)| found.fact.voids(*own, number, taken, slack);
+        Ok(view.lost || view.found.range(number + 1..).any(voids))
     }
 
-    /// Looks whether something stands behind the counter, and sets it right then.
+    /// By how many milliseconds an entry that was stored under a larger number may seem to be older than a smaller number:
+    /// by what clocks differ. As much is left until readers are past that.
+    pub(super) fn slack(&self) -> u64 {
+        self.config().void_after.saturating_sub(self.config().ack_within) / 2
+    }
+
+    /// Looks whether something stands behind the counter, and sets it right then. Everything up to the counter is read.
     async fn find_place(&self, view: &mut View) -> Result<(), LogError> {
-        let mut behind = (view.top + 1..=view.top + PROBE).collect();
+        let began = self.kv.now();
+        let (mut read, mut reach) = (view.top, PROBE);
         loop {
-            self.read(view, behind).await?;
-            let last = view.found.keys().next_back().copied().filter(|last| *last > view.top);
-            let Some(last) = last else { break };
-            let next = self.counter(view.generation).await?;
-            if next < last {
+            let upto = read.max(view.top + reach);
+            self.read(view, (read + 1..=upto).collect()).await?;
+            let behind = || view.found.range(view.top + 1..);
+            let Some((last, _)) = behind().next_back() else { break };
+            let (last, is_old) =
+                (*last, behind().any(|(_, found)| found.fact.time.after(self.slack()) < began));
+            read = upto;
+            view.top = self.counter(view.generation).await?;
+            // What is new was stored by those who took their numbers since.
+            reach = if is_old { PROBE } else { 0 };
+            if view.top < last {
                 self.known_mut().raise(view.generation, last);
                 view.lost = true;
-                behind = (view.top + 1..=last + CHUNK).collect();
-                view.top = self.counter(view.generation).await?;
-            } else {
-                behind = (view.top + 1..=next).collect();
-                view.top = next;
+                // That of a dead generation stays where it is.
+                view.top = self.counter(view.generation).await?.max(last);
+                reach = CHUNK;
             }
         }
+        let mut known = self.known_mut();
+        known.placed |= known.generation == view.generation;
         view.missing.split_off(&(view.top + 1));
         Ok(())
     }

@@ -184,7 +184,8 @@ pub fn append(log: &Listed<Store>, op: u64, updates: &[Bytes]) -> Result<Tail, L
         | LogReply::Deleted { .. }
         | LogReply::Done(_)
         | LogReply::Versions(_)
-        | LogReply::Version(_)) => panic!("{other:?}"),
+        | LogReply::Version(_)
+        | LogReply::Presence(_)) => panic!("{other:?}"),
     }
 }
 

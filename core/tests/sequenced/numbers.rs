@@ -121,6 +121,75 @@ fn a_reader_is_set_right_when_the_counter_lost_its_place() {
 }
 
 #[test]
+fn a_writer_whose_counter_another_sets_right_stores_nothing_behind_its_readers() {
+    for polls in 0..=12 {
+        let store = Store::new();
+        let one = store.instance();
+        (1..=3).for_each(|client| _ = one.append(&[edit(client)]));
+        drop(half(&one, 4));
+        (5..=8).for_each(|client| _ = one.append(&[edit(client)]));
+        store.pass(1_000_000);
+        let place = one.all().tail.end;
+        assert!(place.marks().is_empty());
+        store.counters.borrow_mut().values_mut().for_each(|counter| *counter = 3);
+        let fresh = store.instance();
+        let mut slow = fresh.start(fresh.op(), append(&[edit(10)]));
+        for _ in 0..polls {
+            assert!(poll(&mut slow).is_pending());
+        }
+        store.instance().append(&[edit(11)]);
+        finish(slow).0.unwrap();
+        assert_eq!(clients(&store.instance().load(&place)), [10, 11].into(), "{polls}");
+    }
+}
+
+#[test]
+fn what_is_stored_while_a_reader_finds_nothing_is_told_to_it_later() {
+    for polls in 0..=20 {
+        let store = Store::new();
+        let dead = store.instance();
+        let mut task = dead.start(dead.op(), append(&[edit(1)]));
+        while store.counters.borrow().is_empty() {
+            assert!(poll(&mut task).is_pending());
+        }
+        drop(task);
+        let one = store.instance();
+        let place = one.all().tail.end;
+        store.pass(10_000);
+        let mut load = one.start(one.op(), LogOp::Load { since: place });
+        let done = (0..polls).find_map(|_| match poll(&mut load) {
+            Poll::Ready((answer, _)) => Some(answer),
+            Poll::Pending => None,
+        });
+        one.append(&[edit(2)]);
+        let answer = done.unwrap_or_else(|| finish(load).0);
+        let Ok(LogReply::Loaded(loaded)) = answer else { panic!("{answer:?}") };
+        let mut told = clients(&loaded);
+        told.extend(clients(&one.load(&loaded.tail.end)));
+        assert_eq!(told, [2].into(), "{polls}");
+    }
+}
+
+#[test]
+fn what_is_stored_in_a_dead_generation_is_deleted_by_a_later_compaction() {
+    let store = Store::new();
+    let one = store.instance();
+    one.append(&[edit(1)]);
+    let late = half(&one, 2);
+    store.instance().delete();
+    let _ = finish(late);
+    let dead = || store.keys('e').into_iter().filter(|key| key.contains("__00000-")).count();
+    assert_eq!(dead(), 1);
+    store.instance().create(&[edit(3)]);
+    for client in [4, 5] {
+        store.instance().append(&[edit(client)]);
+        store.pass(1_000_000);
+        store.instance().compact();
+    }
+    assert_eq!((dead(), store.instance().clients()), (0, [3, 4, 5].into()));
+}
+
+#[test]
 fn more_holes_than_fit_are_told_again_and_an_idle_reader_is_told_nothing() {
     let store = Store::new();
     let one = store.instance();

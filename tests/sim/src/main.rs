@@ -19,7 +19,6 @@ cargo xtask sim [--steps N] [--seed S] [--steps-per-seed N]
                 Plays N steps (300000), from seed S on, 1000 steps of each seed; ends with 1 at the first violation,
                 with the command that plays it again. --trace shows every step of the first seed;
                 --survey goes on after a violation, and tells how often each kind was met.
-                The store `failover`, whose counters lose their place, is played only when it is named.
 cargo xtask sim --break NAME|all [--steps N]
                 Breaks an invariant on purpose, or one after the other, and ends with 0 only if the simulator finds it,
                 within N steps each (1000000).

@@ -8,7 +8,7 @@ pub struct Mutation {
     pub name: &'static str,
     /// Which invariant that breaks.
     pub invariant: &'static str,
-    /// Files, a text that they have once, and what stands there instead.
+    /// Files, a text that they have once, and what stands there instead: the same as long as `BROKEN` is false.
     pub edits: &'static [(&'static str, &'static str, &'static str)],
     /// Arguments of the run.
     pub args: &'static [&'static str],
@@ -26,7 +26,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/listed/write.rs",
             "kv.set(&at.key(), entry.value).await?;",
-            "let _ = kv.set(&at.key(), entry.value).await;",
+            "if BROKEN { let _ = kv.set(&at.key(), entry.value).await; } else { kv.set(&at.key(), entry.value).await?; }",
         )],
         args: LISTED,
     },
@@ -36,14 +36,18 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/sequenced/append.rs",
             "                Err(error) => return Err(error),\n",
-            "                Err(_) => return Ok(()),\n",
+            "                Err(_) if BROKEN => return Ok(()),\n                Err(error) => return Err(error),\n",
         )],
         args: SEQUENCED,
     },
     Mutation {
         name: "listed-gives-ids-twice",
         invariant: "I2",
-        edits: &[("core/src/listed/write.rs", "id: kv.random()", "id: kv.random() % 32")],
+        edits: &[(
+            "core/src/listed/write.rs",
+            "id: kv.random()",
+            "id: if BROKEN { kv.random() % 32 } else { kv.random() }",
+        )],
         args: LISTED,
     },
     Mutation {
@@ -52,12 +56,53 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[
             (
                 "core/src/sequenced/append.rs",
-                "(is_doubtful || !is_free) && self.is_misplaced(generation, number).await?",
-                "false",
+                "(is_doubtful || !is_free) && self.is_misplaced(generation, number, at).await?",
+                "!BROKEN && (is_doubtful || !is_free) && self.is_misplaced(generation, number, at).await?",
             ),
-            ("core/src/sequenced/append.rs", "if is_free {", "if true {"),
+            ("core/src/sequenced/append.rs", "if is_free {", "if BROKEN || is_free {"),
         ],
         args: &["--level", "sequenced", "--profile", "failover"],
+    },
+    Mutation {
+        name: "sequenced-believes-its-counter",
+        invariant: "I10",
+        edits: &[(
+            "core/src/sequenced/append.rs",
+            "let mut is_doubtful = !is_placed;",
+            "let mut is_doubtful = !BROKEN && !is_placed;",
+        )],
+        args: &["--level", "sequenced", "--profile", "failover"],
+    },
+    Mutation {
+        name: "sequenced-stores-behind-its-readers",
+        invariant: "I10",
+        edits: &[(
+            "core/src/sequenced/look.rs",
+            "view.found.range(number + 1..).any(voids)",
+            "!BROKEN && view.found.range(number + 1..).any(voids)",
+        )],
+        args: &[
+            "--level",
+            "sequenced",
+            "--profile",
+            "failover",
+            "--without",
+            "large",
+            "--without",
+            "deletes",
+            "--without",
+            "compactions",
+        ],
+    },
+    Mutation {
+        name: "sequenced-compacts-over-a-dead-generation",
+        invariant: "I8",
+        edits: &[(
+            "core/src/sequenced/compact.rs",
+            "if generation > 0 && self.known_of",
+            "if !BROKEN && generation > 0 && self.known_of",
+        )],
+        args: &["--level", "sequenced", "--profile", "counting-hostile"],
     },
     Mutation {
         name: "listed-takes-one-page-for-the-whole-list",
@@ -65,15 +110,19 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/listed.rs",
             "            Some(next) => cursor = Some(next),\n",
-            "            Some(_) if keys.len() > 4 => return Ok(keys),\n            Some(next) => cursor = Some(next),\n",
+            "            Some(_) if BROKEN && keys.len() > 4 => return Ok(keys),\n            Some(next) => cursor = Some(next),\n",
         )],
         args: LISTED,
     },
     Mutation {
         name: "listed-deletes-before-the-grace-period",
         invariant: "I4",
-        edits: &[("core/src/listed/collect.rs", "now.since(entry.time) < self.config.grace ||", "")],
-        args: &["--level", "listed", "--profile", "akamai"],
+        edits: &[(
+            "core/src/listed/collect.rs",
+            "now.since(entry.time) < self.config.grace ||",
+            "!BROKEN && now.since(entry.time) < self.config.grace ||",
+        )],
+        args: &["--level", "listed", "--profile", "s3-eventual"],
     },
     Mutation {
         name: "listed-deletes-whatever-is-older",
@@ -82,7 +131,8 @@ pub const MUTATIONS: &[Mutation] = &[
             "core/src/listed/collect.rs",
             "let is_doomed = |entry: &&EntryKey| covered.contains(&entry.id) && view.has_listed(**entry);",
             "let last = live.entries.iter().filter(|own| own.is_snapshot).map(|own| own.time).max();\n        \
-             let is_doomed = |entry: &&EntryKey| view.has_listed(**entry) && Some(entry.time) < last;",
+             let is_covered = |own: &EntryKey| if BROKEN { Some(own.time) < last } else { covered.contains(&own.id) };\n        \
+             let is_doomed = |entry: &&EntryKey| is_covered(entry) && view.has_listed(**entry);",
         )],
         args: LISTED,
     },
@@ -92,14 +142,18 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/sequenced/compact.rs",
             "unmerged.chain(view.pending().iter()).chain(view.unread.iter()).collect()",
-            "unmerged.chain(view.unread.iter()).collect()",
+            "unmerged.chain(view.pending().iter().filter(|_| !BROKEN)).chain(view.unread.iter()).collect()",
         )],
         args: SEQUENCED,
     },
     Mutation {
         name: "sequenced-covers-numbers-given-since",
         invariant: "I5",
-        edits: &[("core/src/sequenced/compact.rs", "    open.extend(view.top + 1..number);\n", "")],
+        edits: &[(
+            "core/src/sequenced/compact.rs",
+            "    open.extend(view.top + 1..number);\n",
+            "    if !BROKEN { open.extend(view.top + 1..number); }\n",
+        )],
         args: SEQUENCED,
     },
     Mutation {
@@ -109,13 +163,17 @@ pub const MUTATIONS: &[Mutation] = &[
             (
                 "core/src/replica/mod.rs",
                 "if summary.gaps || !effort::is_feasible(&merged)? {",
-                "if !effort::is_feasible(&merged)? {",
+                "if summary.gaps && !BROKEN || !effort::is_feasible(&merged)? {",
             ),
-            ("core/src/replica/mod.rs", "if txn.has_missing_updates() {", "if false {"),
+            (
+                "core/src/replica/mod.rs",
+                "if txn.has_missing_updates() {",
+                "if !BROKEN && txn.has_missing_updates() {",
+            ),
             (
                 "core/src/replica/mod.rs",
                 "txn.encode_state_as_update_v1(&StateVector::default())",
-                "txn.encode_diff_v1(&StateVector::default())",
+                "if BROKEN { txn.encode_diff_v1(&StateVector::default()) } else { txn.encode_state_as_update_v1(&StateVector::default()) }",
             ),
         ],
         args: &[],
@@ -126,7 +184,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/listed/read.rs",
             "decode(entry, &value.ok_or(Fault::Lacks(entry, LogError::Unavailable))?)",
-            "decode(entry, &value.unwrap_or_else(super::write::mark))",
+            "decode(entry, &value.or_else(|| BROKEN.then(super::write::mark)).ok_or(Fault::Lacks(entry, LogError::Unavailable))?)",
         )],
         args: LISTED,
     },
@@ -136,7 +194,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/listed/write.rs",
             "        for (index, part) in entry.parts.into_iter().enumerate() {\n",
-            "        kv.set(&at.key(), entry.value.clone()).await?;\n        \
+            "        if BROKEN { kv.set(&at.key(), entry.value.clone()).await?; }\n        \
              for (index, part) in entry.parts.into_iter().enumerate() {\n",
         )],
         args: LISTED,
@@ -147,7 +205,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/kv/parts.rs",
             "    for (index, part) in encoded.parts.into_iter().enumerate() {\n",
-            "    kv.set(&place.key(), encoded.value.clone()).await?;\n    \
+            "    if BROKEN { kv.set(&place.key(), encoded.value.clone()).await?; }\n    \
              for (index, part) in encoded.parts.into_iter().enumerate() {\n",
         )],
         args: SEQUENCED,
@@ -158,7 +216,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/listed/view.rs",
             "Key::Tombstone(generation) => generation.saturating_add(1),",
-            "Key::Tombstone(generation) => generation,",
+            "Key::Tombstone(generation) => generation.saturating_add(u32::from(!BROKEN)),",
         )],
         args: LISTED,
     },
@@ -168,7 +226,8 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/sequenced/delete.rs",
             "self.kv.set(&key, tombstone.encode(usize::MAX, usize::MAX).value).await?;",
-            "return Ok(());",
+            "if BROKEN { return Ok(()); }\n        \
+             self.kv.set(&key, tombstone.encode(usize::MAX, usize::MAX).value).await?;",
         )],
         args: SEQUENCED,
     },
@@ -178,7 +237,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/listed/read.rs",
             "live.entries.iter().filter(|entry| !known.contains(&entry.id)) {",
-            "live.entries.iter().filter(|entry| !known.contains(&entry.id) && entry.time.0 > since.number() % (1 << 44)) {",
+            "live.entries.iter().filter(|entry| !known.contains(&entry.id) && (!BROKEN || entry.time.0 > since.number() % (1 << 44))) {",
         )],
         args: LISTED,
     },
@@ -188,7 +247,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/sequenced/load.rs",
             "Seen::new(generation, view.top.max(seen.number), news.pending).offset()",
-            "Seen::new(generation, view.top.max(seen.number), Numbers::default()).offset()",
+            "Seen::new(generation, view.top.max(seen.number), if BROKEN { Numbers::default() } else { news.pending }).offset()",
         )],
         args: SEQUENCED,
     },
@@ -198,7 +257,7 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/room/owed.rs",
             "(Owed::Reply(reply), _) if ready => {",
-            "(Owed::Reply(reply), _) => {",
+            "(Owed::Reply(reply), _) if BROKEN || ready => {",
         )],
         args: ROOMS,
     },
@@ -208,14 +267,18 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[(
             "core/src/room/rereads.rs",
             "            rereads.at = None;\n            self.all_behind();\n",
-            "            rereads.at = None;\n",
+            "            rereads.at = None;\n            if !BROKEN { self.all_behind(); }\n",
         )],
         args: ROOMS,
     },
     Mutation {
         name: "room-forgets-the-place-of-a-session",
         invariant: "I10",
-        edits: &[("core/src/room/parking.rs", "self.follow_from(now, conn, place);", "let _ = place;")],
+        edits: &[(
+            "core/src/room/parking.rs",
+            "self.follow_from(now, conn, place);",
+            "if !BROKEN { self.follow_from(now, conn, place); }",
+        )],
         args: ROOMS,
     },
 ];

@@ -146,8 +146,7 @@ impl Choice {
                     Level::Listed | Level::RoomsListed => profile.lists,
                     Level::Sequenced | Level::RoomsSequenced => profile.counts,
                 };
-                let any = || profile.name != Profile::FAILOVER;
-                if fits && self.profile.as_ref().map_or_else(any, |only| only == profile.name) {
+                if fits && self.profile.as_ref().is_none_or(|only| only == profile.name) {
                     candidates.push((level, profile));
                 }
             }

@@ -14,6 +14,12 @@ use yonder_core::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail};
 
 /// Rounds until what is repeated must have come to its end.
 const ROUNDS: usize = 60;
+/// Edits, each with compactions behind it, until what is kept must be in proportion.
+const CYCLES: usize = 8;
+/// Milliseconds between them: longer than anything is kept that somebody might be about to finish.
+const PAUSE: u64 = 2 * 86_400_000;
+/// Keys that are kept of the smallest document, beside a tombstone for each time that it was deleted.
+const KEYS: usize = 8;
 
 impl<L: Lowering> World<L> {
     /// Looks at the store as it is: nothing that was acknowledged is lost, whatever instances see of it.
@@ -76,6 +82,8 @@ impl<L: Lowering> World<L> {
             self.flush(doc)?;
             self.agree(doc)?;
             self.compact(doc)?;
+            self.agree(doc)?;
+            self.bounded(doc)?;
             self.agree(doc)?;
         }
         Ok(())
@@ -191,6 +199,35 @@ impl<L: Lowering> World<L> {
             return Err(format!("I6: at rest, compaction leaves {tail:?}"));
         }
         Ok(())
+    }
+
+    /// What the store keeps of a document is in proportion to the document, whatever happened to it.
+    fn bounded(&mut self, doc: usize) -> Result<(), String> {
+        if self.plan.weights.compact == 0 || self.load(doc, Offset::END)?.0.tail.life != Life::Live {
+            return Ok(());
+        }
+        let mut kept = String::new();
+        // Each compaction deletes what the ones before have covered, and no more than a request may.
+        for _ in 0..CYCLES {
+            self.docs[doc].edit(&mut self.rng, false);
+            self.flush(doc)?;
+            let mut tail = self.load(doc, Offset::END)?.0.tail;
+            for _ in 0..ROUNDS / 5 {
+                tail = self.compact_once(doc, &tail)?;
+            }
+            let mut store = self.shared.store.borrow_mut();
+            store.now += PAUSE;
+            let mark = format!("{}__", self.docs[doc].name.to_key());
+            let is_kept = |key: &&str| key.contains(&mark) && !key.starts_with('t');
+            let keys: Vec<_> = store.keys_of("").filter(is_kept).collect();
+            let parts = tail.snapshot_bytes as usize / self.plan.config.value_bytes + 2;
+            // Two or three snapshots with their parts, marks of life, a head, and what is covered since.
+            if keys.len() <= KEYS + 4 * parts {
+                return Ok(());
+            }
+            kept = format!("{} keys are kept of a document of {tail:?}: {keys:?}", keys.len());
+        }
+        Err(format!("I8: at rest, {kept}"))
     }
 
     fn compact_once(&mut self, doc: usize, tail: &Tail) -> Result<Tail, String> {

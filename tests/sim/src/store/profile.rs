@@ -51,10 +51,6 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// A store whose counters lose their place. Played only when it is asked for: about one seed in a thousand stores an
-    /// edit under a number that readers have passed, see [`yonder_core::sequenced`].
-    pub const FAILOVER: &'static str = "failover";
-
     const IMMEDIATE: Self = Self {
         name: "immediate",
         lists: true,
@@ -136,7 +132,7 @@ impl Profile {
                 all_rate: true,
                 ..skewed.clone()
             },
-            Self { name: Self::FAILOVER, lists: false, miscounts: 1, ..skewed },
+            Self { name: "failover", lists: false, miscounts: 1, ..skewed },
         ]
     }
 
