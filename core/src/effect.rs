@@ -64,6 +64,12 @@ pub enum Input<'a> {
         /// When its token ends, and it must too.
         expires: Option<Millis>,
     },
+    /// A connection goes on elsewhere: it was parked, nothing is owed to it ([`crate::Room::owes`]), and this room hears
+    /// nothing of it any more. Nobody is told, and its presence stays. Whoever resumes it gets what was parked last.
+    Leave {
+        /// Which.
+        conn: ConnId,
+    },
     /// A connection is gone, whoever ended it; or a request whose client left.
     Closed {
         /// Which.

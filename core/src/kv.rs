@@ -8,6 +8,7 @@
 mod cost;
 pub mod entry;
 mod parts;
+pub(crate) mod presence;
 
 pub use cost::{Cost, Metered};
 pub(crate) use parts::{Place, fetch, put, unread};
@@ -92,6 +93,21 @@ pub struct Page {
     pub keys: Vec<String>,
     /// What the next page is asked with; none if this is the last.
     pub next: Option<String>,
+}
+
+/// Whether a store can be written and read: what y-sweet's `/check_store` asks.
+///
+/// # Errors
+/// If it cannot, or gives something else than what was written.
+pub async fn check(kv: &impl Kv) -> Result<(), LogError> {
+    // Stores bound how often one key is written, and no document's keys begin so.
+    let key = format!("kcheck-{:x}", kv.random() % 64);
+    let value = Bytes::from(kv.random().to_le_bytes().to_vec());
+    kv.set(&key, value.clone()).await?;
+    match kv.get(&key).await? {
+        Some(read) if read.len() == value.len() => Ok(()),
+        _ => Err(LogError::Corrupt),
+    }
 }
 
 /// What a lowering may do to its store. The defaults hold for every store that yonder knows.

@@ -20,6 +20,7 @@
 //! ready, a WebSocket, or something that is asked of a document ([`request`]). For the latter two the target finds or
 //! makes the document's room and gives it frames and requests with [`drive`], which calls the target's [`Host`] with
 //! what is to be sent, answered, stored, kept and closed. It arms one timer from [`Room::poll_timeout`].
+//! A host that holds no sockets has them held by a GRIP proxy, whose requests are the same frames ([`grip`]).
 //!
 //! A host with transactions does the [`log::LogOp`]s itself. For one that has only a key-value store, [`listed`] or
 //! [`sequenced`] do them with what such a store can ([`kv`]). Where any number of instances have a room of one document
@@ -39,8 +40,10 @@
 pub mod auth;
 mod document;
 mod effect;
+pub mod grip;
 mod host;
 pub mod http;
+pub mod instance;
 pub mod kv;
 pub mod limits;
 pub mod listed;

@@ -26,6 +26,12 @@ pub struct Limits {
     pub presence_streams: usize,
     /// Milliseconds that such a stream is kept after its last use.
     pub presence_stream_kept: u64,
+    /// Bytes of the presence of a document that are kept where instances share it, of the default stream and of all
+    /// others each; see [`crate::log::PresencePart`]. States beyond are not shown to who comes later.
+    pub presence_bytes: usize,
+    /// Milliseconds between two writes of these at least, where nobody came or went: a cursor that moves 30 times a
+    /// second is stored about 3 times a second.
+    pub presence_pause: u64,
     /// Bytes of one awareness state (JSON). Above it the sender is closed with 1009.
     pub awareness_bytes: usize,
     /// Milliseconds until a state that was not renewed is removed: the clients' own rule, they renew every 15 s.
@@ -110,6 +116,8 @@ impl Default for Limits {
             awareness_over_requests: 1_000,
             presence_streams: 16,
             presence_stream_kept: 3_600_000,
+            presence_bytes: 256 << 10,
+            presence_pause: 300,
             awareness_bytes: 64 << 10,
             awareness_timeout: 30_000,
             waiting: 64,

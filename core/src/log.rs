@@ -150,6 +150,25 @@ pub enum LogOp {
         /// [`Version::id`].
         id: String,
     },
+    /// Reads what is kept of who is there. Only asked where any number of instances share the document
+    /// ([`crate::Residency::Shared`]); where one owns it presence stays in its memory, and this is refused.
+    ReadPresence(PresencePart),
+    /// Replaces it: the last writer wins, and nothing is promised about it. The same holds for who is asked.
+    WritePresence {
+        /// Which.
+        part: PresencePart,
+        /// What is kept; empty for nothing.
+        state: Bytes,
+    },
+}
+
+/// What is kept of the presence of a document: two values, so that nothing has to be collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PresencePart {
+    /// The stream that WebSocket clients share.
+    Default,
+    /// All streams that HTTP clients named.
+    Named,
 }
 
 /// What the store answers.
@@ -175,12 +194,15 @@ pub enum LogReply {
         /// What remains: the place from which on it would begin anew.
         tail: Tail,
     },
-    /// To [`LogOp::PutVersion`] (whether it was kept) and to [`LogOp::DeleteVersion`] (whether it was there).
+    /// To [`LogOp::PutVersion`] (whether it was kept) and to [`LogOp::DeleteVersion`] (whether it was there); true to
+    /// [`LogOp::WritePresence`].
     Done(bool),
     /// To [`LogOp::ListVersions`], newest first.
     Versions(Vec<Version>),
     /// To [`LogOp::ReadVersion`]: the update; none if there is no such version.
     Version(Option<Bytes>),
+    /// To [`LogOp::ReadPresence`]: what was written last; none if that was nothing.
+    Presence(Option<Bytes>),
 }
 
 /// A named snapshot that a user asked for.

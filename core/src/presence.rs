@@ -15,6 +15,10 @@
 //!
 //! Readers over HTTP ask for what changed since a version: the last value of each client, not every value.
 
+mod kept;
+
+pub(crate) use kept::{Kept, Roster, Sender, Verdict as Judged};
+
 use crate::effect::{ConnId, Millis};
 use crate::limits::Limits;
 use crate::session::ParkedClient;
@@ -104,11 +108,11 @@ impl core::fmt::Display for PresenceError {
 }
 
 /// One client's part of an awareness update.
-struct Entry<'a> {
-    client: u64,
-    clock: u64,
+pub(crate) struct Entry<'a> {
+    pub(crate) client: u64,
+    pub(crate) clock: u64,
     /// JSON; none for a removal.
-    state: Option<&'a str>,
+    pub(crate) state: Option<&'a str>,
 }
 
 /// How a client that sent an entry relates to what is known.
@@ -259,7 +263,7 @@ impl Presence {
                     State::Forgotten => None,
                     State::Removed => return None,
                 };
-                Some(ParkedClient { client: *client, clock: known.clock, seen: known.seen, state })
+                Some(ParkedClient { client: *client, clock: known.clock, seen: known.seen, state, owner: 0 })
             },
         )
     }
@@ -269,7 +273,7 @@ impl Presence {
         if self.clients.len() >= limits.awareness_states {
             return;
         }
-        let ParkedClient { client, clock, seen, state } = parked;
+        let ParkedClient { client, clock, seen, state, owner: _ } = parked;
         let state = state.map_or(State::Forgotten, State::Shown);
         self.version += 1;
         let owner = Some(conn);
@@ -370,7 +374,8 @@ impl Presence {
     }
 }
 
-fn read_entries<'a>(update: &'a [u8], limits: &Limits) -> Result<Vec<Entry<'a>>, PresenceError> {
+/// Reads and checks an awareness update.
+pub(crate) fn read_entries<'a>(update: &'a [u8], limits: &Limits) -> Result<Vec<Entry<'a>>, PresenceError> {
     let mut reader = Reader::new(update);
     let count = reader.var_uint()?;
     // An entry takes at least three bytes.
@@ -393,21 +398,26 @@ fn read_entries<'a>(update: &'a [u8], limits: &Limits) -> Result<Vec<Entry<'a>>,
 }
 
 /// Writes an awareness update entry by entry.
-#[derive(Default)]
-struct Writer {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writer {
     count: u64,
     entries: Vec<u8>,
 }
 
 impl Writer {
-    fn push(&mut self, client: u64, clock: u64, state: Option<&[u8]>) {
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn push(&mut self, client: u64, clock: u64, state: Option<&[u8]>) {
         self.count += 1;
         put_var_uint(&mut self.entries, client);
         put_var_uint(&mut self.entries, clock);
         put_var_bytes(&mut self.entries, state.unwrap_or(b"null"));
     }
 
-    fn finish(self) -> Option<Bytes> {
+    pub(crate) fn finish(self) -> Option<Bytes> {
         if self.count == 0 {
             return None;
         }

@@ -116,12 +116,12 @@ pub enum Live {
     Events,
 }
 
-/// A place in a presence stream. Presence lives in memory: a place of an earlier life is told by its `life`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A place in a presence stream. Presence may be lost: a place of an earlier life is told by its `life`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct PresenceOffset {
-    /// When the room was made.
+    /// When the room was made; where instances share the document, when the stream was made.
     pub life: Millis,
-    /// Changes since then.
+    /// Rises with each change.
     pub version: u64,
 }
 

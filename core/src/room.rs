@@ -17,6 +17,7 @@ mod parking;
 mod readers;
 mod requests;
 mod rereads;
+mod shelf;
 mod streams;
 
 use crate::auth::Grant;
@@ -24,13 +25,14 @@ use crate::document::{Document, Outcome};
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
 use crate::http::ApiError;
 use crate::limits::Limits;
-use crate::log::{Life, LogError, LogReply, Tail};
+use crate::log::{Life, LogError, LogReply, PresencePart, Tail};
 use crate::presence::Presence;
 use crate::session::Session;
 use crate::wire;
 use owed::{Owed, Waiting};
 use readers::Readers;
 use requests::{Asked, Asking};
+use shelf::Shelves;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use streams::Stream;
@@ -66,6 +68,8 @@ pub struct Room {
     config: RoomConfig,
     sessions: BTreeMap<ConnId, Session>,
     presence: Presence,
+    /// Presence instead of that and of [`Room::streams`], where any number of instances share the document.
+    shelves: Option<Shelves>,
     document: Document,
     waiting: Vec<Waiting>,
     /// No grant ends before this. It may be early, never late.
@@ -97,6 +101,7 @@ impl Room {
             config,
             sessions: BTreeMap::new(),
             presence: Presence::default(),
+            shelves: shared.then(Shelves::default),
             document: Document::new(shared),
             waiting: Vec::new(),
             next_grant_end: None,
@@ -123,9 +128,12 @@ impl Room {
             Input::Resume { conn, parked } => self.resume(now, conn, parked, effects),
             Input::Frame { conn, bytes } => self.frame(now, conn, &bytes, effects),
             Input::Request { conn, request, expires } => self.request(now, conn, request, expires, effects),
+            Input::Leave { conn } => self.leave(conn),
             Input::Closed { conn } => self.forget(now, conn, effects),
             Input::Stored { op, reply } => {
-                if let Some(reply) = self.on_asked(now, op, reply, effects) {
+                if let Some(part) = self.awaits_presence(op) {
+                    self.presence_stored(now, part, reply, effects);
+                } else if let Some(reply) = self.on_asked(now, op, reply, effects) {
                     self.stored(now, op, reply, effects);
                 }
                 self.settle_asking(now, effects);
@@ -133,6 +141,7 @@ impl Room {
             Input::Tick => self.tick(now, effects),
         }
         self.answer(now, effects);
+        self.tend_presence(now, effects);
         self.serve_readers(now, effects);
         let stored = self.document.stored();
         let urgent = self.sessions.is_empty()
@@ -215,7 +224,8 @@ impl Room {
         let idle = idle.map(|at| (at, "compact"));
         let document = self.document.next_tick(&self.config.limits);
         let streams = streams.map(|at| (at, "expire presence"));
-        [presence, streams, grant, readers, idle, document].into_iter().flatten().min()
+        let kept = self.next_presence_tick().map(|at| (at, "read presence"));
+        [presence, streams, grant, readers, idle, document, kept].into_iter().flatten().min()
     }
 
     fn stream_end(&self, stream: &Stream) -> Millis {
@@ -234,6 +244,7 @@ impl Room {
             && self.asked.is_empty()
             && self.document.is_settled()
             && self.readers.is_settled()
+            && self.shelves.as_ref().is_none_or(Shelves::is_settled)
     }
 
     /// Whether something would be forgotten if the room were dropped, although nobody is here: presence streams that
@@ -245,7 +256,22 @@ impl Room {
     /// How many connections there are, requests that are not answered, and things that are owed to either: 0 if nobody
     /// is here.
     pub fn connections(&self) -> usize {
-        self.sessions.len() + self.readers.len() + self.asking.len() + self.asked.len() + self.waiting.len()
+        let wishes = self.shelves.as_ref().map_or(0, Shelves::wishes);
+        let waiting = self.asking.len() + self.asked.len() + self.waiting.len();
+        self.sessions.len() + self.readers.len() + waiting + wishes
+    }
+
+    /// Whether a connection waits for something that this room is about to do: an answer, a load, or the store's word on
+    /// what the connection sent, also if it was closed since. If not, and once its last [`crate::Effect::Park`] is done,
+    /// it can [leave](Input::Leave), or be left alone if it was closed.
+    pub fn owes(&self, conn: ConnId) -> bool {
+        let unstored = |session: &Session| session.last_accepted > self.document.stored();
+        self.waiting.iter().any(|waiting| waiting.conn == conn)
+            || self.asking.iter().any(|asking| asking.conn == conn)
+            || self.asked.values().any(|(asked, _)| *asked == conn)
+            || self.sessions.get(&conn).is_some_and(unstored)
+            || self.readers.owes(conn)
+            || self.shelves.as_ref().is_some_and(|shelves| shelves.owes(conn))
     }
 
     fn open(&mut self, now: Millis, conn: ConnId, grant: Grant, effects: &mut Effects) {
@@ -259,6 +285,7 @@ impl Room {
             return;
         }
         self.add(conn, Session::new(grant));
+        self.greet(conn, false);
         if let Some(states) = self.presence.states() {
             effects.send(To::Conn(conn), wire::awareness(&states));
         }
@@ -307,6 +334,11 @@ impl Room {
         for asking in core::mem::take(&mut self.asking) {
             effects.reply(asking.conn, ApiError::from(error));
         }
+        if self.document.tail().is_none() {
+            [PresencePart::Default, PresencePart::Named]
+                .into_iter()
+                .for_each(|part| self.presence_failed(now, part, error, effects));
+        }
         self.refuse_waiting(&error.into(), effects, |waiting| matches!(waiting.what, Owed::View(_)));
         let conns: BTreeSet<_> = self
             .waiting
@@ -333,15 +365,30 @@ impl Room {
         self.forget(now, conn, effects);
     }
 
+    fn leave(&mut self, conn: ConnId) {
+        if let Some(shelves) = &mut self.shelves {
+            shelves.leave(conn);
+        }
+        self.readers.remove(conn);
+        self.sessions.remove(&conn);
+        self.waiting.retain(|waiting| waiting.conn != conn);
+    }
+
     fn forget(&mut self, now: Millis, conn: ConnId, effects: &mut Effects) {
         self.readers.remove(conn);
         if self.sessions.remove(&conn).is_none() {
             // A request whose client left. What it wrote is stored all the same.
             self.asking.retain(|asking| asking.conn != conn);
             self.waiting.retain(|waiting| waiting.conn != conn);
+            if let Some(shelves) = &mut self.shelves {
+                shelves.forget_request(conn);
+            }
             return;
         }
         self.waiting.retain(|waiting| waiting.conn != conn);
+        if let Some(shelves) = &mut self.shelves {
+            return shelves.close(conn);
+        }
         let left = self.presence.close(now, conn, &self.config.limits);
         for (claimant, removal) in left.questions {
             effects.send(To::Conn(claimant), wire::awareness(&removal));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 pub const PARKED_MAX: usize = 1536;
 
 /// The form below; another number is another form.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 const WRITES: u8 = 1;
 const INTRODUCED: u8 = 2;
@@ -19,6 +19,7 @@ const UNSETTLED: u8 = 8;
 const UNANSWERED: u8 = 16;
 const EXPIRES: u8 = 32;
 const UNSTORED: u8 = 64;
+const ASKED: u8 = 128;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) step_1: Step1,
     /// Echoes that were asked for before our step 1 was answered.
     pub(crate) held_echoes: Vec<Bytes>,
+    /// When something of its presence was stored last, where that is stored.
+    pub(crate) shown: Millis,
 }
 
 /// Our step 1 to a connection that may write. Until it is answered, the client may hold edits that it made while
@@ -57,12 +60,16 @@ pub(crate) struct Parked {
     pub(crate) unstored: bool,
     /// That, or our step 1 was not yet answered.
     pub(crate) unsettled: bool,
+    /// Our step 1 is on its way, or its answer.
+    pub(crate) asked: bool,
     /// A step 1 of its was not yet answered.
     pub(crate) unanswered: bool,
     /// Echoes that were not yet due.
     pub(crate) echoes: Vec<Bytes>,
     /// The place up to which it was sent the log; none where it is not sent from there.
     pub(crate) place: Option<Offset>,
+    /// See [`Session::shown`].
+    pub(crate) shown: Millis,
     /// Its awareness.
     pub(crate) clients: Vec<ParkedClient>,
 }
@@ -75,8 +82,10 @@ pub(crate) struct ParkedClient {
     /// When it was last heard of: a state that nobody renews expires, however often its room is built anew. Kept to the
     /// second, rounded up.
     pub(crate) seen: Millis,
-    /// None if that did not fit.
+    /// None if that did not fit; where presence is stored, if it is stored.
     pub(crate) state: Option<Bytes>,
+    /// Where presence is stored, what tells there that it is this connection's.
+    pub(crate) owner: u64,
 }
 
 impl Session {
@@ -89,6 +98,7 @@ impl Session {
             waiting: 0,
             step_1: Step1::Due,
             held_echoes: Vec::new(),
+            shown: Millis(0),
         }
     }
 
@@ -111,6 +121,7 @@ impl Parked {
             (INTRODUCED, self.introduced),
             (REFUSED, self.refused),
             (UNSTORED, self.unstored),
+            (ASKED, self.asked),
             (UNSETTLED, self.unsettled),
             (UNANSWERED, self.unanswered),
             (EXPIRES, self.grant.expires.is_some()),
@@ -122,6 +133,7 @@ impl Parked {
         }
         let place = self.place.as_ref().map(Offset::to_string).unwrap_or_default();
         put_var_bytes(&mut out, place.as_bytes());
+        put_var_uint(&mut out, self.shown.0.min(MAX_INTEGER));
         // Ids first: without them a closed connection would leave its state behind until it expires.
         let mut room = PARKED_MAX - out.len() - 2 * VAR_UINT_MAX;
         let clients: Vec<_> = self.clients.iter().take(room / CLIENT_MAX).collect();
@@ -138,10 +150,11 @@ impl Parked {
             put_var_bytes(&mut out, payload);
         }
         put_var_uint(&mut out, clients.len() as u64);
-        for ParkedClient { client, clock, seen, state } in clients {
+        for ParkedClient { client, clock, seen, state, owner } in clients {
             put_var_uint(&mut out, *client);
             put_var_uint(&mut out, *clock);
             put_var_uint(&mut out, seen.0.div_ceil(1000).min(SECONDS_MAX));
+            put_var_uint(&mut out, (*owner).min(MAX_INTEGER));
             // No JSON is empty.
             let state = state.as_ref().filter(|state| fits(state.len()));
             put_var_bytes(&mut out, state.map_or(&[], |state| state));
@@ -164,25 +177,29 @@ impl Parked {
             introduced: set(INTRODUCED),
             refused: set(REFUSED),
             unstored: set(UNSTORED),
+            asked: set(ASKED),
             unsettled: set(UNSETTLED),
             unanswered: set(UNANSWERED),
             place: None,
             echoes: Vec::new(),
+            shown: Millis(0),
             clients: Vec::new(),
         };
         parked.place = match reader.var_str()? {
             "" => None,
             text => Some(Offset::parse(text).ok_or(WireError::Truncated)?),
         };
+        parked.shown = Millis(reader.var_uint()?);
         for _ in 0..reader.var_uint()? {
             parked.echoes.push(Bytes::copy_from_slice(reader.var_bytes()?));
         }
         for _ in 0..reader.var_uint()? {
             let (client, clock, seen) = (reader.var_uint()?, reader.var_uint()?, reader.var_uint()?);
+            let owner = reader.var_uint()?;
             let state = reader.var_bytes()?;
             let state = (!state.is_empty()).then(|| Bytes::copy_from_slice(state));
             let seen = Millis(seen.saturating_mul(1000));
-            parked.clients.push(ParkedClient { client, clock, seen, state });
+            parked.clients.push(ParkedClient { client, clock, seen, state, owner });
         }
         if reader.is_empty() { Ok(parked) } else { Err(WireError::Truncated) }
     }
@@ -191,15 +208,15 @@ impl Parked {
 const VAR_UINT_MAX: usize = 8;
 /// What takes at most five bytes: until the year 3058.
 const SECONDS_MAX: u64 = (1 << 35) - 1;
-/// An id, a clock, a time, and the length of a state that is not there.
-const CLIENT_MAX: usize = 2 * VAR_UINT_MAX + 5 + 1;
+/// An id, a clock, a time, an owner, and the length of a state that is not there.
+const CLIENT_MAX: usize = 3 * VAR_UINT_MAX + 5 + 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn client(client: u64, clock: u64, state: Option<Bytes>) -> ParkedClient {
-        ParkedClient { client, clock, seen: Millis(1_800_000_000_000), state }
+        ParkedClient { client, clock, seen: Millis(1_800_000_000_000), state, owner: MAX_INTEGER }
     }
 
     fn parked() -> Parked {
@@ -208,10 +225,12 @@ mod tests {
             introduced: true,
             refused: false,
             unstored: false,
+            asked: false,
             unsettled: true,
             unanswered: false,
             place: Some(Offset::with_marks(7, [1, 2])),
             echoes: vec![Bytes::from_static(b"7")],
+            shown: Millis(1_800_000_000_001),
             clients: vec![client(5, 1, Some(Bytes::from_static(b"{}"))), client(6, 2, None)],
         }
     }
@@ -232,7 +251,7 @@ mod tests {
         let encoded = parked.encode();
         assert!(encoded.len() <= PARKED_MAX, "{}", encoded.len());
         let decoded = Parked::decode(&encoded).unwrap();
-        assert!(decoded.clients.len() > 60, "{}", decoded.clients.len());
+        assert!(decoded.clients.len() >= 45, "{}", decoded.clients.len());
         assert!(decoded.clients.iter().all(|known| known.clock == MAX_INTEGER && known.state.is_none()));
     }
 

@@ -27,6 +27,15 @@ const NUMBERS: &[Number] = &[
     ("YONDER_COMMIT_INTERVAL_MS", 0..=60_000, |limits, n| limits.commit_interval = n),
 ];
 
+/// The names of all settings.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NUMBERS.iter().map(|(name, ..)| *name).chain([
+        "YONDER_PUBLIC_URL",
+        "YONDER_AUTH_KEY",
+        "YONDER_INSECURE_OPEN",
+    ])
+}
+
 /// Reads all settings: `get` gives a variable, `limits` is what holds where none says otherwise. If one is wrong, the
 /// server is closed ([`Access::Closed`]) and says which; `advice` as in [`Access::from_settings`].
 pub fn config(get: &dyn Fn(&str) -> Option<String>, limits: Limits, advice: &str) -> Config {
@@ -110,6 +119,17 @@ mod tests {
         assert_eq!(*config.limits, expected);
         assert!(matches!(config.access, Access::Open), "{:?}", config.access);
         assert_eq!(config.public_url.as_deref(), Some("https://sync.example"));
+    }
+
+    #[test]
+    fn every_setting_is_named() {
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let get = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            None
+        };
+        config(&get, Limits::default(), "");
+        assert_eq!(asked.into_inner(), names().map(str::to_owned).collect());
     }
 
     #[test]

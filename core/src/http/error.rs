@@ -40,6 +40,13 @@ impl ApiError {
         Self { status: 426, code: "UPGRADE_REQUIRED", message: message.into() }
     }
 
+    /// The path is a WebSocket, and nothing in front of this host holds one.
+    pub fn no_sockets() -> Self {
+        let message = "this host holds no WebSockets, and no GRIP proxy stands in front of it: use Server-Sent Events or \
+                       long-polls, /v1/yjs/SERVICE/docs/DOCUMENT?offset=-1&live=sse or live=long-poll";
+        Self { status: 426, code: "UPGRADE_REQUIRED", message: message.into() }
+    }
+
     /// There is no such document, or no more.
     pub fn no_document() -> Self {
         let message = "there is no such document; PUT it, or POST /doc/new, to make it";

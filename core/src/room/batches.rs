@@ -4,7 +4,6 @@ use super::readers::{Now, Reader, StreamName};
 use crate::http::frames::{self, Batch};
 use crate::limits::Limits;
 use crate::log::{Loaded, Offset};
-use crate::presence::Presence;
 use crate::request::PresenceOffset;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -40,7 +39,7 @@ pub(super) struct News {
 
 pub(super) struct Encoded {
     updates: Option<Offset>,
-    presence: Option<(StreamName, Option<u64>)>,
+    presence: Option<(StreamName, Option<PresenceOffset>)>,
     pub(super) batch: Batch,
     events: Option<(u64, Bytes)>,
 }
@@ -71,14 +70,9 @@ impl Encoded {
             (batch.updates, batch.end, batch.up_to_date) = (frames, Some(end), is_all);
         }
         if let Some((stream, since)) = &reader.presence {
-            let presence = (now.presence)(stream);
-            let version = presence.map_or(0, Presence::version);
-            let news = presence.and_then(|presence| match since {
-                Some(since) if *since <= version => presence.since(*since),
-                _ => presence.states(),
-            });
+            let (news, end) = (now.presence)(stream, *since);
             batch.presence = news.map(|news| frames::frames([&news])).unwrap_or_default();
-            batch.presence_end = Some(PresenceOffset { life: now.life, version });
+            batch.presence_end = Some(end);
         }
         let (updates, presence) = (reader.updates.clone(), reader.presence.clone());
         Self { updates, presence, batch, events: None }

@@ -58,6 +58,7 @@ impl Room {
                 self.answered(now, conn, effects);
             }
             Message::Awareness(states) => self.awareness(now, conn, frame, states, effects)?,
+            Message::QueryAwareness if self.shelves.is_some() => self.greet(conn, true),
             Message::QueryAwareness => {
                 let states = self.presence.states().unwrap_or(Bytes::from_static(&[0]));
                 effects.send(To::Conn(conn), wire::awareness(&states));
@@ -111,7 +112,7 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         session.last_accepted = self.document.accepted();
         self.unparked.push(conn);
-        if self.sessions.len() > 1 {
+        if self.sessions.len() > 1 || self.sockets_elsewhere() {
             let relayed = if unasked { whole(frame, &update) } else { None };
             let relayed = relayed.unwrap_or_else(|| wire::update(&update));
             effects.send(To::Sockets { except: Some(conn) }, relayed);
@@ -150,16 +151,18 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&conn) else { return Ok(()) };
         let introduces = !core::mem::replace(&mut session.introduced, true);
         let update = frame.slice_ref(states);
-        let applied = self
-            .presence
-            .apply(now, Some(conn), introduces, &update, &self.config.limits)
-            .map_err(|error| {
-                let code = match error {
-                    PresenceError::TooBig => Close::TOO_BIG,
-                    PresenceError::Wire(_) | PresenceError::Json => Close::MALFORMED,
-                };
-                Close::new(code, format!("awareness: {error}"))
-            })?;
+        let refuse = |error| {
+            let code = match error {
+                PresenceError::TooBig => Close::TOO_BIG,
+                PresenceError::Wire(_) | PresenceError::Json => Close::MALFORMED,
+            };
+            Close::new(code, format!("awareness: {error}"))
+        };
+        if self.shelves.is_some() {
+            return self.announce_shared(now, conn, introduces, &update, effects).map_err(refuse);
+        }
+        let limits = &self.config.limits;
+        let applied = self.presence.apply(now, Some(conn), introduces, &update, limits).map_err(refuse)?;
         if applied.relay.is_some() || introduces {
             self.unparked.push(conn);
         }

@@ -14,7 +14,7 @@ impl Room {
         };
         let mut session = Session::new(parked.grant);
         (session.introduced, session.refused) = (parked.introduced, parked.refused);
-        session.held_echoes = parked.echoes;
+        (session.held_echoes, session.shown) = (parked.echoes, parked.shown);
         if !parked.unsettled {
             session.step_1 = Step1::Answered;
         }
@@ -23,15 +23,24 @@ impl Room {
             self.follow_from(now, conn, place);
         }
         let mut forgotten = false;
-        for client in parked.clients {
-            forgotten |= client.state.is_none();
-            self.presence.restore(conn, client, &self.config.limits);
+        if let Some(shelves) = &mut self.shelves {
+            shelves.restore(now, conn, parked.clients, parked.shown, &self.config.limits);
+        } else {
+            for client in parked.clients {
+                forgotten |= client.state.is_none();
+                self.presence.restore(conn, client, &self.config.limits);
+            }
         }
         if forgotten {
             effects.send(To::Conn(conn), wire::query_awareness());
         }
         // Whether its last updates were stored is not known. Its answer to a step 1 has whatever was not.
-        if parked.unsettled {
+        if parked.asked && !parked.unstored {
+            // The answer comes by this very connection.
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.step_1 = Step1::Sent;
+            }
+        } else if parked.unsettled {
             self.owe(now, conn, 0, Owed::Question, effects);
         }
         // The others have it as well, who may stay longer.
@@ -88,11 +97,16 @@ impl Room {
                 introduced: session.introduced,
                 refused: session.refused,
                 unstored,
+                asked: session.step_1 == Step1::Sent,
                 unsettled: unstored || !session.has_answered(),
                 unanswered: owed().any(|what| matches!(what, Owed::Answer(_))),
                 echoes: session.held_echoes.iter().chain(echoes).cloned().collect(),
                 place: self.readers.place_of(conn).cloned(),
-                clients: self.presence.of(conn).collect(),
+                shown: session.shown,
+                clients: match &self.shelves {
+                    Some(shelves) => shelves.parked(conn),
+                    None => self.presence.of(conn).collect(),
+                },
             };
             effects.park(conn, parked.encode());
         }

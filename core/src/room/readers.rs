@@ -17,7 +17,6 @@ use crate::http::frames::{self, Batch, KEEP_ALIVE};
 use crate::http::{ApiError, Reply};
 use crate::limits::Limits;
 use crate::log::{Loaded, Offset};
-use crate::presence::Presence;
 use crate::request::{Live, PresenceOffset};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -32,6 +31,8 @@ pub(super) struct Readers {
     pub(super) list: BTreeMap<ConnId, Reader>,
     /// Those of them that are live.
     held: usize,
+    /// Those of these that wait for presence: of the default stream, and of others.
+    pub(super) watching: (usize, usize),
     deadlines: BTreeSet<(Millis, ConnId)>,
     recent: Option<Recent>,
     /// The load for those who are behind, and from where on it is.
@@ -52,8 +53,8 @@ pub(super) struct Readers {
 pub(super) struct Reader {
     /// The last update that it has; none if it reads presence only.
     pub(super) updates: Option<Offset>,
-    /// A presence stream, and the version that it has; none for everyone who is there.
-    pub(super) presence: Option<(StreamName, Option<u64>)>,
+    /// A presence stream, and the place that it has; none for everyone who is there.
+    pub(super) presence: Option<(StreamName, Option<PresenceOffset>)>,
     pub(super) wants: Wants,
     pub(super) cursor: Option<u64>,
     /// What `If-None-Match` says; with an empty one there is a tag all the same.
@@ -67,6 +68,8 @@ pub(super) struct Reader {
     pub(super) loads: u32,
     /// Updates that had been relayed to all sockets when it came.
     pub(super) relayed: u64,
+    /// How often what is kept of its presence stream was read for it.
+    pub(super) looks: u32,
 }
 
 /// In which form a reader is told, and for how long.
@@ -82,10 +85,14 @@ pub(super) enum Wants {
     Messages,
 }
 
+/// Gives what is new in a stream since a place, and the place behind that.
+pub(super) type PresenceNews<'a> =
+    dyn Fn(&str, Option<PresenceOffset>) -> (Option<Bytes>, PresenceOffset) + 'a;
+
 /// What readers are told about beside updates: the time, and who is there.
 pub(super) struct Now<'a> {
-    pub(super) life: Millis,
-    pub(super) presence: &'a dyn Fn(&str) -> Option<&'a Presence>,
+    /// What a presence stream has since a place, and the place behind that.
+    pub(super) presence: &'a PresenceNews<'a>,
     pub(super) now: Millis,
 }
 
@@ -131,6 +138,9 @@ impl Readers {
         }
         self.deadlines.insert((reader.deadline, conn));
         self.held += usize::from(reader.wants.is_held());
+        if let Some(watching) = self.watching_as(&reader) {
+            *watching += 1;
+        }
         self.list.insert(conn, reader);
         self.fresh.push(conn);
     }
@@ -139,6 +149,9 @@ impl Readers {
         let reader = self.list.remove(&conn)?;
         self.deadlines.remove(&(reader.deadline, conn));
         self.held -= usize::from(reader.wants.is_held());
+        if let Some(watching) = self.watching_as(&reader) {
+            *watching -= 1;
+        }
         if let Some(rereads) = &mut self.rereads {
             rereads.remove(conn, &reader);
         }
@@ -274,7 +287,7 @@ impl Readers {
                 reader.fail(conn, ApiError::overloaded("the store is too slow"), effects);
             } else {
                 let cursor = frames::cursor(now.now, reader.cursor);
-                effects.reply(conn, frames::polled(&reader.nothing(now), cursor));
+                effects.reply(conn, frames::polled(&reader.nothing(), cursor));
             }
         }
         if self.keep_alive_at.is_some_and(|at| at <= now.now) {
@@ -330,7 +343,7 @@ impl Reader {
         let batch = &encoded.batch;
         let since = core::mem::replace(&mut self.updates, batch.end.clone());
         if let (Some((_, known)), Some(end)) = (&mut self.presence, batch.presence_end) {
-            *known = Some(end.version);
+            *known = Some(end);
         }
         match self.wants {
             Wants::Messages => {
@@ -378,22 +391,18 @@ impl Reader {
     }
 
     /// An empty batch at the place where it is.
-    pub(super) fn nothing(&self, now: &Now<'_>) -> Batch {
-        let version = |(_, version): &(_, Option<u64>)| PresenceOffset {
-            life: now.life,
-            version: version.unwrap_or_default(),
-        };
+    pub(super) fn nothing(&self) -> Batch {
         Batch {
             end: self.updates.clone(),
             up_to_date: true,
-            presence_end: self.presence.as_ref().map(version),
+            presence_end: self.presence.as_ref().map(|(_, place)| place.unwrap_or_default()),
             ..Batch::default()
         }
     }
 }
 
 impl Wants {
-    fn is_held(self) -> bool {
+    pub(super) fn is_held(self) -> bool {
         matches!(self, Self::LongPoll | Self::Events)
     }
 }

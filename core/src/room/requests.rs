@@ -1,14 +1,15 @@
 //! HTTP requests to a document: each is answered once, at once or when the store has said what it takes.
 
 use super::readers::{Now, Reader, StreamName};
+use super::shelf::Look;
 use super::{Owed, Residency, Room, Waiting};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
-use crate::log::{Life, LogError, LogOp, LogReply, Offset, Tail, Version};
+use crate::log::{Life, LogError, LogOp, LogReply, Offset, PresencePart, Tail, Version};
 use crate::replica::{self, RevertError};
-use crate::request::{DocRequest, Live, PresenceOffset, PresenceSince, Read, Since, VersionOp};
+use crate::request::{DocRequest, Live, PresenceOp, PresenceSince, Read, Since, VersionOp};
 use crate::update::UpdateError;
 use crate::wire;
 use bytes::Bytes;
@@ -51,6 +52,14 @@ pub(super) struct Asking {
     expires: Option<Millis>,
     /// The round of questions for the tail that answers it.
     round: u64,
+    look: Option<Look>,
+}
+
+impl Asking {
+    /// Whether it needs this to be read.
+    pub(super) fn looks_at(&self, part: PresencePart) -> bool {
+        self.look.is_some_and(|(needed, _)| needed == part)
+    }
 }
 
 impl Room {
@@ -68,11 +77,19 @@ impl Room {
         } else if request == DocRequest::Delete {
             self.document.pause(true);
             self.ask_store(conn, LogOp::Delete, Asked::Delete, effects);
+            if self.shelves.is_some() {
+                // It says who was here. Nobody waits for that.
+                for part in [PresencePart::Default, PresencePart::Named] {
+                    let op = self.document.op();
+                    effects.store(op, LogOp::WritePresence { part, state: Bytes::new() });
+                }
+            }
         } else if self.needs_no_peek(now, &request) {
             self.answer_request(now, conn, request, expires, effects);
         } else {
             let round = self.document.next_peek();
-            self.asking.push(Asking { conn, request, expires, round });
+            let look = self.look(&request);
+            self.asking.push(Asking { conn, request, expires, round, look });
             self.document.peek(now, effects);
             self.settle_asking(now, effects);
         }
@@ -80,22 +97,28 @@ impl Room {
 
     /// Whether a request learns from its own load that the document is there, or may believe that it is.
     fn needs_no_peek(&self, now: Millis, request: &DocRequest) -> bool {
-        if let DocRequest::Read(Read { updates: Some(Since::Start | Since::At(_)), .. }) = request {
-            self.config.residency == Residency::Shared
-        } else {
-            matches!(request, DocRequest::Append { .. }) && self.document.trusts(now, &self.config.limits)
+        if let DocRequest::Read(Read { updates, presence, .. }) = request {
+            let has_place = matches!(updates, Some(Since::Start | Since::At(_)));
+            return has_place && presence.is_none() && self.config.residency == Residency::Shared;
         }
+        let writes = matches!(
+            request,
+            DocRequest::Append { .. } | DocRequest::Presence { what: PresenceOp::Append(_), .. }
+        );
+        writes && self.document.trusts(now, &self.config.limits)
     }
 
     /// Goes on with the requests that waited to learn whether the document is there.
     pub(super) fn settle_asking(&mut self, now: Millis, effects: &mut Effects) {
         for asking in core::mem::take(&mut self.asking) {
-            if !self.document.peek_for(now, asking.round, effects) {
+            let is_known = self.document.peek_for(now, asking.round, effects);
+            let is_live = self.document.tail().is_some_and(|tail| tail.life == Life::Live);
+            if !is_known || is_live && !self.has_looked(asking.look) {
                 self.asking.push(asking);
                 continue;
             }
             let Asking { conn, request, expires, .. } = asking;
-            if self.document.tail().is_some_and(|tail| tail.life == Life::Live) {
+            if is_live {
                 self.answer_request(now, conn, request, expires, effects);
             } else if let DocRequest::Exists { otherwise, .. } = request {
                 effects.reply(conn, otherwise);
@@ -213,7 +236,7 @@ impl Room {
 
     /// Takes an update that was checked and came from no socket.
     fn take(&mut self, update: Bytes, effects: &mut Effects) {
-        if !self.sessions.is_empty() {
+        if self.has_sockets() {
             effects.send(To::Sockets { except: None }, wire::update(&update));
         }
         self.readers.relayed(&update);
@@ -251,8 +274,8 @@ impl Room {
         });
         let presence = read.presence.map(|(stream, since)| {
             let known = match since {
-                PresenceSince::At(PresenceOffset { life, version }) if life == self.born => Some(version),
-                PresenceSince::At(_) | PresenceSince::All => None,
+                PresenceSince::At(place) => Some(place),
+                PresenceSince::All => None,
             };
             (if stream == DEFAULT_STREAM { DEFAULT_STREAM.into() } else { StreamName::from(stream) }, known)
         });
@@ -272,9 +295,9 @@ impl Room {
         let deadline = now.after(length - scatter(conn, spread));
         let deadline = expires.map_or(deadline, |at| at.min(deadline));
         let (wants, cursor) = (read.live.into(), read.cursor);
-        let (opened, behind, loads, relayed) = (false, false, 0, 0);
+        let (opened, behind, loads, relayed, looks) = (false, false, 0, 0, 0);
         let reader =
-            Reader { updates, presence, wants, cursor, tag, deadline, opened, behind, loads, relayed };
+            Reader { updates, presence, wants, cursor, tag, deadline, opened, behind, loads, relayed, looks };
         self.readers.add(now, conn, reader, end, limits);
     }
 
@@ -299,8 +322,8 @@ impl Room {
         work: impl FnOnce(&mut super::readers::Readers, &Now<'_>),
     ) {
         let mut readers = core::mem::take(&mut self.readers);
-        let presence = |stream: &str| self.presence_of(stream);
-        work(&mut readers, &Now { life: self.born, presence: &presence, now });
+        let presence = |stream: &str, since| self.presence_news(now, stream, since);
+        work(&mut readers, &Now { presence: &presence, now });
         self.readers = readers;
     }
 
@@ -378,6 +401,7 @@ impl Room {
         self.close_all(now, Close::NOT_FOUND, super::DELETED, effects);
         self.presence = self.new_presence();
         self.streams.clear();
+        self.end_shelves(effects);
     }
 
     /// Answers HTTP requests that can no longer be answered as they wish.

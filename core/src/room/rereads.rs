@@ -7,11 +7,12 @@
 
 use super::batches::{News, Shared};
 use super::readers::{Now, Reader, Readers, Wants};
+use super::shelf::part_of;
 use super::{Owed, Residency, Room};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::{ApiError, frames};
 use crate::limits::Limits;
-use crate::log::{Life, Loaded, Offset};
+use crate::log::{Life, Loaded, Offset, PresencePart};
 use crate::wire::{self, Reader as Bytewise};
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
@@ -108,6 +109,48 @@ impl Readers {
         self.rereads.is_none() || self.load.is_none() && self.behind.is_empty()
     }
 
+    /// Whether a load is on its way, or about to be, for this one.
+    pub(super) fn owes(&self, conn: ConnId) -> bool {
+        self.list.get(&conn).is_some_and(|reader| reader.behind)
+    }
+
+    pub(super) fn watching_as(&mut self, reader: &Reader) -> Option<&mut usize> {
+        let (stream, _) = reader.presence.as_ref().filter(|_| reader.wants.is_held())?;
+        Some(match part_of(stream) {
+            PresencePart::Default => &mut self.watching.0,
+            PresencePart::Named => &mut self.watching.1,
+        })
+    }
+
+    /// Whether anyone waits for presence.
+    pub(super) fn watches(&self, part: PresencePart) -> bool {
+        match part {
+            PresencePart::Default => self.watching.0 > 0,
+            PresencePart::Named => self.watching.1 > 0,
+        }
+    }
+
+    /// Presence was read. Who has had all the reads that it may have ends.
+    pub(super) fn looked(&mut self, part: PresencePart, most: u32, now: Millis, effects: &mut Effects) {
+        if !self.watches(part) {
+            return;
+        }
+        let mut over = Vec::new();
+        for (conn, reader) in self.list.iter_mut().filter(|(_, reader)| reader.wants.is_held()) {
+            if reader.presence.as_ref().is_some_and(|(stream, _)| part_of(stream) == part) {
+                reader.looks = reader.looks.saturating_add(1);
+                if reader.looks > most {
+                    over.push(*conn);
+                }
+            }
+        }
+        for conn in over {
+            if let Some(reader) = self.remove(conn) {
+                reader.end_early(conn, now, effects);
+            }
+        }
+    }
+
     /// Hears of an update that goes to every socket.
     pub(super) fn relayed(&mut self, update: &Bytes) {
         if let Some(rereads) = &mut self.rereads {
@@ -139,6 +182,7 @@ impl Readers {
             behind: false,
             loads,
             relayed: self.rereads.as_ref().map_or(0, |rereads| rereads.relayed.count()),
+            looks: 0,
         };
         self.add(now, conn, reader, Offset::START, limits);
     }
@@ -228,7 +272,7 @@ impl Readers {
             if is_over {
                 over.push(conn);
             } else if reader.loads > reads && reader.wants != Wants::Messages {
-                reader.end_early(conn, now, effects);
+                reader.end_early(conn, now.now, effects);
                 over.push(conn);
             } else {
                 rereads.by(now.now.after(rereads.interval));
@@ -241,11 +285,11 @@ impl Readers {
 
 impl Reader {
     /// It has had all the reads that it may have.
-    fn end_early(&self, conn: ConnId, now: &Now<'_>, effects: &mut Effects) {
+    fn end_early(&self, conn: ConnId, now: Millis, effects: &mut Effects) {
         if self.opened {
             effects.close(conn, Close::new(Close::NORMAL, "the event stream has read the log often enough"));
         } else {
-            effects.reply(conn, frames::polled(&self.nothing(now), frames::cursor(now.now, self.cursor)));
+            effects.reply(conn, frames::polled(&self.nothing(), frames::cursor(now, self.cursor)));
         }
     }
 }

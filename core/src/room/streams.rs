@@ -26,6 +26,14 @@ impl Room {
         what: PresenceOp,
         effects: &mut Effects,
     ) {
+        if let Some(shelves) = &mut self.shelves {
+            if shelves.wishes() >= self.config.limits.held {
+                effects.reply(conn, ApiError::rate_limited("the document holds too many requests"));
+            } else {
+                shelves.request(conn, stream.to_owned(), what);
+            }
+            return;
+        }
         let is_default = stream == DEFAULT_STREAM;
         let known = self.touch_stream(now, stream);
         let reply = match what {
@@ -97,6 +105,9 @@ impl Room {
 
     /// Whether there is a presence stream of this name; it is kept for longer then.
     pub(super) fn touch_stream(&mut self, now: Millis, stream: &str) -> bool {
+        if let Some(shelves) = &mut self.shelves {
+            return shelves.touch(now, stream, &self.config.limits);
+        }
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.used = now;
         }
@@ -134,7 +145,25 @@ impl Room {
         }
     }
 
-    pub(super) fn presence_of(&self, stream: &str) -> Option<&Presence> {
+    /// What a stream has since a place, and the place behind that.
+    pub(super) fn presence_news(
+        &self,
+        now: Millis,
+        stream: &str,
+        since: Option<PresenceOffset>,
+    ) -> (Option<Bytes>, PresenceOffset) {
+        if let Some(shelves) = &self.shelves {
+            return shelves.news(now, stream, since, &self.config.limits);
+        }
+        let Some(presence) = self.presence_of(stream) else {
+            return (None, PresenceOffset { life: self.born, version: 0 });
+        };
+        let end = PresenceOffset { life: self.born, version: presence.version() };
+        let known = since.filter(|since| since.life == end.life && since.version <= end.version);
+        (known.map_or_else(|| presence.states(), |known| presence.since(known.version)), end)
+    }
+
+    fn presence_of(&self, stream: &str) -> Option<&Presence> {
         match self.streams.get(stream) {
             _ if stream == DEFAULT_STREAM => Some(&self.presence),
             stream => stream.map(|stream| &stream.presence),

@@ -5,6 +5,7 @@
 mod deletion;
 mod documents;
 mod events;
+mod hall;
 #[path = "../world/log.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod log;
@@ -12,6 +13,8 @@ mod posts;
 mod presence;
 mod reads;
 mod shared;
+mod shared_presence;
+mod shared_streams;
 mod stale;
 #[path = "../world/stream.rs"]
 mod stream;

@@ -10,27 +10,27 @@ use yonder_core::log::Offset;
 use yonder_core::request::{Live, PresenceOffset, PresenceOp, PresenceSince, Since};
 use yonder_core::{ConnId, Input, To, wire};
 
-const GONE: &str = "null";
+pub const GONE: &str = "null";
 
-fn there(client: u64, clock: u64) -> Bytes {
+pub fn there(client: u64, clock: u64) -> Bytes {
     state(client, clock, "{}")
 }
 
 /// Where a reader of presence goes on.
-fn goes_on(text: &str) -> PresenceSince {
+pub fn goes_on(text: &str) -> PresenceSince {
     PresenceSince::At(PresenceOffset::parse(text).unwrap())
 }
 
-fn next(reply: &Reply) -> PresenceSince {
+pub fn next(reply: &Reply) -> PresenceSince {
     goes_on(header(reply, "stream-next-offset").unwrap())
 }
 
 /// Frames of awareness updates without how they were put together: client, clock, state.
-fn who(body: &[u8]) -> Vec<(u64, u64, String)> {
+pub fn who(body: &[u8]) -> Vec<(u64, u64, String)> {
     frames(body).iter().flat_map(|update| who_in(update)).collect()
 }
 
-fn who_in(update: &[u8]) -> Vec<(u64, u64, String)> {
+pub fn who_in(update: &[u8]) -> Vec<(u64, u64, String)> {
     let mut reader = wire::Reader::new(update);
     let count = reader.var_uint().unwrap();
     let mut entry = |_| {
@@ -40,7 +40,7 @@ fn who_in(update: &[u8]) -> Vec<(u64, u64, String)> {
     (0..count).map(&mut entry).collect()
 }
 
-fn is(client: u64, clock: u64, json: &str) -> (u64, u64, String) {
+pub fn is(client: u64, clock: u64, json: &str) -> (u64, u64, String) {
     (client, clock, json.to_owned())
 }
 

@@ -117,7 +117,11 @@ pub fn has(log: &MemoryLog, update: &[u8]) -> bool {
 fn is_write(request: &LogOp) -> bool {
     !matches!(
         request,
-        LogOp::Load { .. } | LogOp::Compact { .. } | LogOp::ListVersions | LogOp::ReadVersion { .. }
+        LogOp::Load { .. }
+            | LogOp::Compact { .. }
+            | LogOp::ListVersions
+            | LogOp::ReadVersion { .. }
+            | LogOp::ReadPresence(_)
     )
 }
 

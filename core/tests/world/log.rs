@@ -1,8 +1,9 @@
 //! A log in memory.
 
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use yonder_core::limits::{Compaction, Limits};
-use yonder_core::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail, Version};
+use yonder_core::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, PresencePart, Tail, Version};
 use yonder_core::replica::{self, Replica};
 
 /// A document's log.
@@ -13,6 +14,8 @@ pub struct MemoryLog {
     updates: Vec<(Offset, Bytes)>,
     versions: Vec<(Version, Bytes)>,
     end: u64,
+    /// What is kept of who is there. It outlives the document, as its rooms must know.
+    pub presence: BTreeMap<PresencePart, Bytes>,
     /// Numbers tell how often the document was deleted, as those of a log that several write to do.
     pub counts_generations: bool,
 }
@@ -59,7 +62,9 @@ impl MemoryLog {
                 let life = if existed { Life::Deleted } else { self.life };
                 let next = ((self.end >> Offset::GENERATION_SHIFT) + 1) << Offset::GENERATION_SHIFT;
                 let end = if existed && self.counts_generations { next } else { self.end };
-                *self = Self { end, life, counts_generations: self.counts_generations, ..Self::default() };
+                let presence = core::mem::take(&mut self.presence);
+                let counts_generations = self.counts_generations;
+                *self = Self { end, life, counts_generations, presence, ..Self::default() };
                 LogReply::Deleted { existed, tail: self.tail() }
             }
             LogOp::PutVersion { version, body, most } => {
@@ -78,6 +83,12 @@ impl MemoryLog {
                 let before = self.versions.len();
                 self.versions.retain(|(version, _)| version.id != id);
                 LogReply::Done(self.versions.len() < before)
+            }
+            LogOp::ReadPresence(part) => LogReply::Presence(self.presence.get(&part).cloned()),
+            LogOp::WritePresence { part, state } => {
+                self.presence.remove(&part);
+                self.presence.extend((!state.is_empty()).then_some((part, state)));
+                LogReply::Done(true)
             }
         })
     }

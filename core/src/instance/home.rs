@@ -1,0 +1,312 @@
+//! A room and what stands around it: its log, and everyone who waits for it.
+
+use super::{DocumentLog as _, Runtime};
+use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
+use crate::grip::publish::{Format, Item, bodies};
+use crate::grip::{Exchange, Proxies, channel};
+use crate::host::{Host, drive};
+use crate::http::Reply;
+use crate::log::LogOp;
+use crate::name::DocName;
+use crate::request::DocRequest;
+use crate::room::{Room, RoomConfig};
+use bytes::Bytes;
+use core::cell::{Cell, RefCell};
+use core::task::Waker;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+/// Bytes that may wait for one event stream: who takes them slower than they come is sent away, and comes back.
+const QUEUE_BYTES: usize = 8 << 20;
+
+/// A room, its log, and who waits for it.
+pub(super) struct Home<R: Runtime> {
+    runtime: Rc<R>,
+    doc: DocName,
+    /// Where the document's sockets are, if anywhere.
+    proxies: Option<Rc<Proxies>>,
+    log: R::Log,
+    room: RefCell<(Room, Effects)>,
+    waiters: RefCell<BTreeMap<ConnId, Waiter>>,
+    /// Compactions under way.
+    compacting: Cell<usize>,
+    /// Whether somebody waits for these.
+    pub(super) is_awaited: Cell<bool>,
+    outbox: RefCell<Outbox>,
+    /// When it was last asked for, as a number that grows.
+    pub(super) used: Cell<u64>,
+}
+
+/// What is published, in the order in which the room said it.
+#[derive(Debug, Default)]
+struct Outbox {
+    items: Vec<Item>,
+    /// How many there were, and how many of them the proxies have, or would not take.
+    put: u64,
+    out: u64,
+    /// Somebody is at it.
+    is_busy: bool,
+}
+
+/// Someone who waits for a room.
+#[derive(Debug, Default)]
+pub(super) struct Waiter {
+    pub(super) answer: Option<Answer>,
+    /// A request of a socket that a proxy holds.
+    pub(super) exchange: Option<Exchange>,
+    pub(super) events: VecDeque<Bytes>,
+    queued: usize,
+    /// Why nothing follows.
+    pub(super) over: Option<Close>,
+    waker: Option<Waker>,
+}
+
+/// What a room says to a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Reply(Reply),
+    Forward(DocName, Box<DocRequest>),
+    /// The room ended it without a word.
+    Closed(Close),
+}
+
+impl Waiter {
+    /// The next bytes of a body; an inner none at its end.
+    pub(super) fn next(&mut self) -> Option<Option<Bytes>> {
+        match self.events.pop_front() {
+            Some(bytes) => {
+                self.queued -= bytes.len();
+                Some(Some(bytes))
+            }
+            None => self.over.is_some().then_some(None),
+        }
+    }
+}
+
+impl<R: Runtime> Home<R> {
+    pub(super) fn new(
+        runtime: &Rc<R>,
+        doc: &DocName,
+        proxies: Option<Rc<Proxies>>,
+        config: RoomConfig,
+    ) -> Self {
+        Self {
+            runtime: Rc::clone(runtime),
+            doc: doc.clone(),
+            proxies,
+            log: runtime.log(doc),
+            room: RefCell::new((Room::new(config), Effects::new())),
+            waiters: RefCell::default(),
+            compacting: Cell::new(0),
+            is_awaited: Cell::new(false),
+            outbox: RefCell::default(),
+            used: Cell::new(0),
+        }
+    }
+
+    pub(super) fn runtime(&self) -> &R {
+        &self.runtime
+    }
+
+    /// Gives the room an input, and does what follows from it.
+    pub(super) fn give(self: &Rc<Self>, input: Input<'_>) {
+        let (room, effects) = &mut *self.room.borrow_mut();
+        let mut doing = Doing { home: self, slow: Vec::new() };
+        drive(&mut doing, room, effects, input);
+        // Closing one may find the next.
+        while let Some(conn) = doing.slow.pop() {
+            doing.close(conn, Close::new(Close::TRY_AGAIN, "this connection reads too slowly"));
+            drive(&mut doing, room, effects, Input::Closed { conn });
+        }
+        self.wake();
+        self.publish();
+    }
+
+    /// Whether the room is about to do something for a connection.
+    pub(super) fn owes(&self, conn: ConnId) -> bool {
+        self.room.borrow().0.owes(conn)
+    }
+
+    /// When the room wants to be given a tick.
+    pub(super) fn tick_at(&self) -> Option<Millis> {
+        self.room.borrow().0.poll_timeout().map(|(at, _)| at)
+    }
+
+    pub(super) fn is_compacting(&self) -> bool {
+        self.compacting.get() > 0
+    }
+
+    pub(super) fn expect(&self, conn: ConnId) {
+        self.waiters.borrow_mut().insert(conn, Waiter::default());
+    }
+
+    /// Looks at what there is for someone, who is woken when that has changed.
+    pub(super) fn look<T>(
+        &self,
+        conn: ConnId,
+        waker: &Waker,
+        take: impl FnOnce(&mut Waiter) -> Option<T>,
+    ) -> Option<T> {
+        let mut waiters = self.waiters.borrow_mut();
+        let waiter = waiters.entry(conn).or_default();
+        let taken = take(waiter);
+        if taken.is_none() && !waiter.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            waiter.waker = Some(waker.clone());
+        }
+        taken
+    }
+
+    /// Changes what there is for someone, unless that one is gone.
+    pub(super) fn with(&self, conn: ConnId, change: impl FnOnce(&mut Waiter)) {
+        if let Some(waiter) = self.waiters.borrow_mut().get_mut(&conn) {
+            change(waiter);
+        }
+    }
+
+    /// Someone waits no more; whether the room does not know it yet.
+    pub(super) fn forget(&self, conn: ConnId) -> bool {
+        self.waiters.borrow_mut().remove(&conn).is_some_and(|waiter| waiter.over.is_none())
+    }
+
+    /// Has everyone look whether there is something for them, and when the room wants its next tick.
+    fn wake(&self) {
+        let wakers: Vec<_> =
+            self.waiters.borrow_mut().values_mut().filter_map(|it| it.waker.take()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Puts a frame where all sockets of the document get it, wherever they are.
+    fn post(&self, frame: Bytes, except: Option<ConnId>) {
+        if self.proxies.is_none() {
+            return;
+        }
+        let waiters = self.waiters.borrow();
+        let except = except.and_then(|conn| waiters.get(&conn)?.exchange.as_ref());
+        let item = Item::new(channel(&self.doc), Format::Message(frame));
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.items.push(item.but_for(except.map(Exchange::connection)));
+        outbox.put += 1;
+    }
+
+    /// How much was to be published so far, and how much of that is.
+    pub(super) fn published(&self) -> (u64, u64) {
+        let outbox = self.outbox.borrow();
+        (outbox.put, outbox.out)
+    }
+
+    /// Publishes what is to be, one after the other: proxies send it in the order in which it comes.
+    fn publish(self: &Rc<Self>) {
+        let Some(proxies) = self.proxies.clone() else { return };
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.items.is_empty() || core::mem::replace(&mut outbox.is_busy, true) {
+            return;
+        }
+        let home = Rc::clone(self);
+        self.runtime.spawn(async move {
+            loop {
+                let items = core::mem::take(&mut home.outbox.borrow_mut().items);
+                if items.is_empty() {
+                    break;
+                }
+                for body in bodies(&items) {
+                    for proxy in proxies.iter() {
+                        let authorization = proxy.authorization(home.runtime.now());
+                        home.runtime
+                            .publish(proxy.publish_url(), authorization.as_deref(), body.clone())
+                            .await;
+                    }
+                }
+                home.outbox.borrow_mut().out += items.len() as u64;
+                home.wake();
+            }
+            home.outbox.borrow_mut().is_busy = false;
+        });
+    }
+
+    fn run(self: &Rc<Self>, op: OpId, request: LogOp) {
+        let home = Rc::clone(self);
+        let compacts = matches!(request, LogOp::Compact { .. });
+        self.compacting.set(self.compacting.get() + usize::from(compacts));
+        self.runtime.spawn(async move {
+            let (reply, cost) = home.log.run(op, request).await;
+            home.runtime.spent(cost);
+            home.compacting.set(home.compacting.get() - usize::from(compacts));
+            home.give(Input::Stored { op, reply });
+        });
+    }
+}
+
+/// What a room's effects do.
+struct Doing<'a, R: Runtime> {
+    home: &'a Rc<Home<R>>,
+    /// Those whose queue is full.
+    slow: Vec<ConnId>,
+}
+
+impl<R: Runtime> Host for Doing<'_, R> {
+    fn now(&self) -> Millis {
+        self.home.runtime.now()
+    }
+
+    fn store(&mut self, op: OpId, request: LogOp) {
+        self.home.run(op, request);
+    }
+
+    fn send(&mut self, to: To, frame: Bytes) {
+        match to {
+            To::Conn(conn) => {
+                let mut is_slow = false;
+                self.home.with(conn, |waiter| {
+                    if let Some(exchange) = &mut waiter.exchange {
+                        return exchange.send(&frame);
+                    }
+                    // A single piece may exceed it: a document's first answer has to come through.
+                    is_slow = waiter.queued > QUEUE_BYTES;
+                    if !is_slow {
+                        waiter.queued += frame.len();
+                        waiter.events.push_back(frame);
+                    }
+                });
+                if is_slow {
+                    self.slow.push(conn);
+                }
+            }
+            To::Sockets { except } => self.home.post(frame, except),
+        }
+    }
+
+    fn park(&mut self, conn: ConnId, state: Bytes) {
+        self.home.with(conn, |waiter| {
+            if let Some(exchange) = &mut waiter.exchange {
+                exchange.park(state);
+            }
+        });
+    }
+
+    fn reply(&mut self, conn: ConnId, reply: Reply) {
+        self.home.with(conn, |waiter| {
+            let streams = reply.streams;
+            waiter.answer = Some(Answer::Reply(reply));
+            if !streams {
+                waiter.over = Some(Close::new(Close::NORMAL, ""));
+            }
+        });
+    }
+
+    fn forward(&mut self, conn: ConnId, doc: DocName, request: DocRequest) {
+        self.home.with(conn, |waiter| {
+            waiter.answer = Some(Answer::Forward(doc, Box::new(request)));
+            waiter.over = Some(Close::new(Close::NORMAL, ""));
+        });
+    }
+
+    fn close(&mut self, conn: ConnId, reason: Close) {
+        self.home.with(conn, |waiter| {
+            match &mut waiter.exchange {
+                Some(exchange) => exchange.close(reason.clone()),
+                None => drop(waiter.answer.get_or_insert_with(|| Answer::Closed(reason.clone()))),
+            }
+            waiter.over = Some(reason);
+        });
+    }
+}
