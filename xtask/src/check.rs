@@ -1,20 +1,23 @@
 //! `cargo xtask check`: formatting, lints on every target, documentation.
 
 use crate::run::{Output, Result, cargo};
-use crate::{cloudflare, tools, wasm};
+use crate::{cloudflare, spin, tools, wasm};
 use std::process::Command;
 use std::time::Instant;
 
 /// Makes all checks, also when one fails.
 pub(crate) fn run() -> Result {
     tools::rust_targets(&wasm::TARGETS, &Output::Shown)?;
-    let checks: [(&str, Command); 6] = [
+    tools::rust_targets(&[spin::TARGET], &Output::Shown)?;
+    let checks: [(&str, Command); 8] = [
         ("fmt", fmt()),
         ("clippy", clippy()),
         ("clippy for Wasm", clippy_for_wasm()),
-        ("clippy for Workers", clippy_for_workers()),
+        ("clippy for Workers", clippy_for(cloudflare::PACKAGE, cloudflare::TARGET)),
+        ("clippy for Spin", clippy_for(spin::PACKAGE, spin::TARGET)),
         ("doc", doc()),
-        ("doc for Workers", doc_for_workers()),
+        ("doc for Workers", doc_for(cloudflare::PACKAGE, cloudflare::TARGET)),
+        ("doc for Spin", doc_for(spin::PACKAGE, spin::TARGET)),
     ];
     let mut failed = Vec::new();
     for (name, mut command) in checks {
@@ -43,6 +46,8 @@ fn clippy() -> Command {
         "--workspace",
         "--exclude",
         cloudflare::PACKAGE,
+        "--exclude",
+        spin::PACKAGE,
         "--all-targets",
         "--all-features",
         "--",
@@ -62,24 +67,24 @@ fn clippy_for_wasm() -> Command {
     cargo
 }
 
-/// It is code for Workers only.
-fn clippy_for_workers() -> Command {
+/// It is code for one kind of host only.
+fn clippy_for(package: &str, target: &str) -> Command {
     let mut cargo = cargo();
-    cargo.args(["clippy", "--quiet", "-p", cloudflare::PACKAGE, "--target", cloudflare::TARGET]);
-    cargo.args(["--", "-D", "warnings"]);
+    cargo.args(["clippy", "--quiet", "-p", package, "--target", target, "--", "-D", "warnings"]);
     cargo
 }
 
 fn doc() -> Command {
     let mut cargo = cargo();
     cargo.args(["doc", "--quiet", "--no-deps", "--workspace", "--exclude", cloudflare::PACKAGE]);
+    cargo.args(["--exclude", spin::PACKAGE]);
     cargo.arg("--all-features").env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }
 
-fn doc_for_workers() -> Command {
+fn doc_for(package: &str, target: &str) -> Command {
     let mut cargo = cargo();
-    cargo.args(["doc", "--quiet", "--no-deps", "-p", cloudflare::PACKAGE, "--target", cloudflare::TARGET]);
+    cargo.args(["doc", "--quiet", "--no-deps", "-p", package, "--target", target]);
     cargo.arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }

@@ -7,8 +7,10 @@ mod bench;
 mod check;
 mod cloudflare;
 mod fuzz;
+mod pushpin;
 mod run;
 mod sim;
+mod spin;
 mod test;
 mod tools;
 mod up;
@@ -23,7 +25,7 @@ The commands of yonder's clone.
 
 cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
                                                rust, wasm, sim, page, provider, interop,
-                                               openapi, cloudflare, workerd
+                                               openapi, grip, cloudflare, workerd
 cargo xtask check                              Formatting, lints and documentation, without running anything
 cargo xtask fuzz [TARGET]... [--seconds N]      Fuzz the decoders, each for 60 seconds if not said otherwise
 cargo xtask sim [ARG]...                       Play clients, instances and stores from seeds; try --help
@@ -33,6 +35,13 @@ cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebu
                                                The same for the Worker, in workerd; a variable may also be given
                                                as an option: --sse-seconds 5 is --var YONDER_SSE_SECONDS=5.
                                                --prebuilt runs what was built before, as it is
+cargo xtask up spin [--port P] [--data DIR] [--grip] [--var NAME=VALUE]... [--host WORD]... [--prebuilt]
+                                               The same for the Spin component, in a host as Spin's; --grip puts
+                                               Pushpin in front of it, for WebSockets; --host gives the host a
+                                               word: --host=--max-instance-reuse-count=1
+cargo xtask up pushpin [--port P] [--control P] [--backend P] --key KEY [--issuer ISS]
+                                               A GRIP proxy before a host: clients connect to --port, the host
+                                               serves at --backend and publishes at --control; --key signs Grip-Sig
 cargo xtask bench native|store|transports|cloudflare [ARG]...
                                                Measure; the arguments go to yonder-bench, try --help, or for
                                                transports to tests/interop/latency.mjs, and for cloudflare to
@@ -51,6 +60,8 @@ enum Command {
     Build,
     UpNative(up::Native),
     UpCloudflare(up::Cloudflare),
+    UpSpin(up::Spin),
+    UpPushpin(pushpin::Pushpin),
     Bench { name: bench::Name, args: Vec<OsString> },
 }
 
@@ -74,6 +85,8 @@ fn main() -> ExitCode {
         Command::Build => cloudflare::build(&run::Output::Shown),
         Command::UpNative(native) => up::native(&native),
         Command::UpCloudflare(worker) => up::cloudflare(&worker),
+        Command::UpSpin(app) => up::spin(&app),
+        Command::UpPushpin(pushpin) => pushpin::run(&pushpin, &run::Output::Shown),
         Command::Bench { name, args } => bench::run(name, &args),
     };
     match done {
@@ -104,7 +117,14 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "up" => match args.value()?.string()?.as_str() {
             "native" => Command::UpNative(up::Native::default()),
             "cloudflare" => Command::UpCloudflare(up::Cloudflare::default()),
-            other => return Err(format!("there is no host {other}; there are native and cloudflare").into()),
+            "spin" => Command::UpSpin(up::Spin::default()),
+            "pushpin" => Command::UpPushpin(pushpin::Pushpin::default()),
+            other => {
+                return Err(format!(
+                    "there is no host {other}; there are native, cloudflare, spin and pushpin"
+                )
+                .into());
+            }
         },
         "bench" => {
             let name = args.value()?.parse()?;
@@ -127,6 +147,21 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             (Command::UpCloudflare(worker), Long(option)) if let Some(name) = up::variable(option) => {
                 let value = args.value()?.string()?;
                 worker.vars.push(format!("{name}={value}"));
+            }
+            (Command::UpPushpin(pushpin), Long("port")) => pushpin.port = args.value()?.parse()?,
+            (Command::UpPushpin(pushpin), Long("control")) => pushpin.control = args.value()?.parse()?,
+            (Command::UpPushpin(pushpin), Long("backend")) => pushpin.backend = args.value()?.parse()?,
+            (Command::UpPushpin(pushpin), Long("key")) => pushpin.key = args.value()?.string()?,
+            (Command::UpPushpin(pushpin), Long("issuer")) => pushpin.issuer = args.value()?.string()?,
+            (Command::UpSpin(app), Long("port")) => app.port = args.value()?.parse()?,
+            (Command::UpSpin(app), Long("data")) => app.data = args.value()?.into(),
+            (Command::UpSpin(app), Long("prebuilt")) => app.prebuilt = true,
+            (Command::UpSpin(app), Long("var")) => app.vars.push(args.value()?.parse()?),
+            (Command::UpSpin(app), Long("grip")) => app.grip = true,
+            (Command::UpSpin(app), Long("host")) => app.host.push(args.value()?.parse()?),
+            (Command::UpSpin(app), Long(option)) if let Some(name) = up::variable(option) => {
+                let value = args.value()?.string()?;
+                app.vars.push(format!("{name}={value}"));
             }
             (_, other) => return Err(other.unexpected()),
         }

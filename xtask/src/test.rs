@@ -4,7 +4,7 @@
 //! wait for time to pass, and so run alone, when nothing else takes the processor from them.
 
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{cloudflare, sim, tools, up, wasm};
+use crate::{cloudflare, pushpin, sim, spin, tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,10 @@ pub(crate) enum Name {
     Interop,
     /// Generated requests to the native server, by the description of its API.
     OpenApi,
+    /// Real clients and Pushpin before a host that holds no sockets.
+    Grip,
+    /// The host that runs Spin components, and real clients against one. Only if it is named: not all of it passes yet.
+    Spin,
     /// What is uploaded to Cloudflare, and the scenarios that are Workers' own.
     Cloudflare,
     /// Real clients and a browser against workerd.
@@ -35,7 +39,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Rust,
         Self::Wasm,
         Self::Sim,
@@ -43,6 +47,8 @@ impl Name {
         Self::Provider,
         Self::Interop,
         Self::OpenApi,
+        Self::Grip,
+        Self::Spin,
         Self::Cloudflare,
         Self::Workerd,
     ];
@@ -56,6 +62,8 @@ impl Name {
             Self::Provider => "provider",
             Self::Interop => "interop",
             Self::OpenApi => "openapi",
+            Self::Grip => "grip",
+            Self::Spin => "spin",
             Self::Cloudflare => "cloudflare",
             Self::Workerd => "workerd",
         }
@@ -78,6 +86,8 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let (rust, wasm, sim) = (step(Name::Rust)?, step(Name::Wasm)?, step(Name::Sim)?);
     let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
     let (mut provider, mut openapi) = (step(Name::Provider)?, step(Name::OpenApi)?);
+    let grip = step(Name::Grip)?;
+    let spin = only.contains(&Name::Spin).then(|| Step::new(Name::Spin)).transpose()?;
     let (mut cloudflare, mut workerd) = (step(Name::Cloudflare)?, step(Name::Workerd)?);
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
@@ -100,6 +110,8 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(provider.map(|step| step.with(test_provider).end()));
     done.extend(interop.map(|step| step.with(test_interop).end()));
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
+    done.extend(grip.map(|step| step.with(pushpin::test).end()));
+    done.extend(spin.map(|step| step.with(spin::test).with(spin::interop).end()));
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
 
@@ -120,7 +132,8 @@ pub(crate) fn run(only: &[Name]) -> Result {
 }
 
 /// The crates that are built for this machine: all but those that make a Wasm module.
-const NATIVE: [&str; 5] = ["--workspace", "--exclude", wasm::PROBE, "--exclude", cloudflare::PACKAGE];
+const NATIVE: [&str; 7] =
+    ["--workspace", "--exclude", wasm::PROBE, "--exclude", cloudflare::PACKAGE, "--exclude", spin::PACKAGE];
 
 fn test_rust(output: &Output) -> Result {
     output.run(cargo().args(["test", "--quiet", "--no-run"]).args(NATIVE))?;

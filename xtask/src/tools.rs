@@ -110,6 +110,11 @@ pub(crate) fn nginx(output: &Output) -> Result<PathBuf> {
     program("nginx", "NGINX", output)
 }
 
+/// A Redis: `$REDIS_SERVER`, or the one that is installed, or one that is installed now.
+pub(crate) fn redis(output: &Output) -> Result<PathBuf> {
+    program("redis-server", "REDIS_SERVER", output)
+}
+
 /// A program: the one that a variable names, or the one that is installed, or Debian's, installed now.
 fn program(name: &str, variable: &str, output: &Output) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
@@ -174,7 +179,7 @@ pub(crate) fn python(requirements: &str, output: &Output) -> Result<PathBuf> {
 }
 
 /// Renames what was made to what it is to be, unless making it failed.
-fn finish(made: Result, making: &Path, done: &Path) -> Result {
+pub(crate) fn finish(made: Result, making: &Path, done: &Path) -> Result {
     let renamed = made.and_then(|()| {
         match fs::rename(making, done) {
             // Another run was faster.

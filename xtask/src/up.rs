@@ -1,7 +1,9 @@
 //! `cargo xtask up`: one host, built and run.
 
-use crate::cloudflare;
-use crate::run::{Output, Result, cargo, failed, target};
+use crate::run::{Output, Result, cargo, command, failed, root, target};
+use crate::{cloudflare, pushpin, spin};
+use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,6 +32,35 @@ pub(crate) struct Cloudflare {
 impl Default for Cloudflare {
     fn default() -> Self {
         Self { port: 8787, data: "data/cloudflare".into(), vars: Vec::new(), prebuilt: false }
+    }
+}
+
+/// How to run the Spin component.
+pub(crate) struct Spin {
+    /// Its port on 127.0.0.1.
+    pub(crate) port: u16,
+    /// Where it keeps its documents.
+    pub(crate) data: PathBuf,
+    /// Variables, `NAME=VALUE`.
+    pub(crate) vars: Vec<String>,
+    /// Run what was built before.
+    pub(crate) prebuilt: bool,
+    /// Words for the host that runs it.
+    pub(crate) host: Vec<String>,
+    /// Whether a GRIP proxy stands in front of it, which holds WebSockets.
+    pub(crate) grip: bool,
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        Self {
+            port: 3000,
+            data: "data/spin".into(),
+            vars: Vec::new(),
+            prebuilt: false,
+            host: Vec::new(),
+            grip: false,
+        }
     }
 }
 
@@ -88,6 +119,63 @@ pub(crate) fn cloudflare(worker: &Cloudflare) -> Result {
     Err(format!("the Worker does not start: {}", script.exec()))
 }
 
+/// Becomes the host that runs the component, so that signals reach it, or the script that runs it behind a GRIP proxy.
+/// Returns only if it cannot.
+pub(crate) fn spin(app: &Spin) -> Result {
+    let host = spin::host(&Output::Shown)?;
+    if !app.prebuilt {
+        spin::build(&Output::Shown)?;
+    }
+    fs::create_dir_all(&app.data).map_err(|error| failed("make", &app.data, error))?;
+    let backend = if app.grip { free_port()? } else { app.port };
+    let mut args = vec![spin::built()?.into_os_string()];
+    args.extend(["--listen".into(), format!("127.0.0.1:{backend}").into()]);
+    args.extend(["--sqlite".into(), app.data.join("sqlite_key_value.db").into()]);
+    // A start takes milliseconds then.
+    args.extend(["--compiled".into(), target()?.join("spin-compiled").into()]);
+    args.extend(app.host.iter().map(Into::into));
+    // Like the native server: without a key, for this machine only.
+    let is_set = |name: &str| app.vars.iter().any(|var| var.split('=').next() == Some(name));
+    if !is_set("YONDER_AUTH_KEY") && !is_set("YONDER_INSECURE_OPEN") {
+        args.push("--variable=yonder_insecure_open=loopback".into());
+    }
+    for var in &app.vars {
+        let (name, value) = var.split_once('=').ok_or(format!("{var} is no NAME=VALUE"))?;
+        args.push(format!("--variable={}={value}", name.to_lowercase()).into());
+    }
+    if !app.grip {
+        return Err(format!("the component does not start: {}", Command::new(host).args(args).exec()));
+    }
+    let (control, key, issuer) = (free_port()?, "for this machine only", "yonder-up");
+    let url = format!("http://127.0.0.1:{control}");
+    args.push(format!("--allow-outbound={url}").into());
+    let grip = format!("{url}/?verify-iss={issuer}&verify-key={}", key.replace(' ', "%20"));
+    args.push(format!("--variable=yonder_grip_url={grip}").into());
+    pushpin::install(&Output::Shown)?;
+    let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
+    let mut script = command("node");
+    script.arg(root().join("tests/grip/up.mjs")).arg("--xtask").arg(this);
+    for (name, port) in [("--port", app.port), ("--control", control), ("--backend", backend)] {
+        script.args([name, &port.to_string()]);
+    }
+    script.args(["--key", key, "--issuer", issuer, "--"]).arg(host).args(args);
+    Err(format!("the component does not start: {}", script.exec()))
+}
+
+/// A port of 127.0.0.1 that nobody has.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(|error| format!("there is no free port: {error}"))
+}
+
+/// The commands that start the component that is built, as scripts take them in `YONDER_UP` and `YONDER_UP_AUTH`.
+pub(crate) fn spin_templates() -> Result<(String, String)> {
+    let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
+    let open = format!("{} up spin --grip --prebuilt --port {{port}} --data {{data}}", quoted(&this));
+    let closed = format!("{open} --var YONDER_AUTH_KEY={{keys}}");
+    Ok((open, closed))
+}
+
 /// The command that starts this server, as scripts take it in `YONDER_UP`: see `tests/interop/host.mjs`.
 pub(crate) fn template(yonder: &Path) -> String {
     format!("{} serve --listen 127.0.0.1:{{port}} --data {{data}}", quoted(yonder))
@@ -102,6 +190,6 @@ pub(crate) fn cloudflare_templates() -> Result<(String, String)> {
 }
 
 /// As one word of the shell's.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

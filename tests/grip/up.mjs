@@ -1,0 +1,56 @@
+// A host and the GRIP proxy in front of it, for `cargo xtask up`: both are started, and both end on SIGINT to this one.
+//
+//   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME -- HOST [ARG]...
+//
+// The host serves on `backend` and prints `ready URL`. Then, and once the proxy serves on `port`, this prints its `ready URL`.
+import { spawn } from 'node:child_process'
+import { createConnection } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+
+const names = ['xtask', 'port', 'control', 'backend', 'key', 'issuer']
+const { values, positionals: [program, ...args] } = parseArgs({
+  options: Object.fromEntries(names.map(name => [name, { type: 'string' }])), allowPositionals: true
+})
+
+const children = []
+let ending = false
+/** Ends both, and then this. */
+async function end (code) {
+  if (ending) return
+  ending = true
+  const ends = children.map(child => new Promise(resolve => child.once('close', resolve)))
+  const left = children.map((child, at) => child.exitCode === null && child.signalCode === null ? (child.kill('SIGINT'), ends[at]) : undefined)
+  await Promise.race([Promise.all(left), sleep(10_000)])
+  for (const child of children) child.kill('SIGKILL')
+  process.exit(code)
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => end(0))
+
+function start (command, options) {
+  const child = spawn(command[0], command.slice(1), options)
+  children.push(child)
+  child.once('error', error => { console.error(error.message); end(1) })
+  child.once('exit', (code, signal) => {
+    if (!ending) console.error(`${command[0]} ended with ${code ?? signal}`)
+    end(1)
+  })
+  return child
+}
+
+const listens = port => new Promise(resolve => {
+  const socket = createConnection(port, '127.0.0.1')
+  socket.once('connect', () => { socket.destroy(); resolve(true) }).once('error', () => resolve(false))
+})
+
+const proxy = ['up', 'pushpin', ...['port', 'control', 'backend', 'key', 'issuer'].flatMap(name => [`--${name}`, values[name]])]
+start([values.xtask, ...proxy], { stdio: ['ignore', 2, 2] })
+const host = start([program, ...args], { stdio: ['ignore', 'pipe', 2] })
+let serves = false
+createInterface(host.stdout).on('line', line => {
+  if (line.startsWith('ready ')) serves = true
+  else console.error(line)
+})
+while (!serves || !await listens(values.port) || !await listens(values.control)) await sleep(20)
+console.log(`ready http://127.0.0.1:${values.port}`)
