@@ -249,7 +249,7 @@ describe('held reads with the deadlines of the house', { concurrency: true, ...n
     assert.ok(held.took > 15_000 && held.took < 30_000, `${held.took} ms`)
   })
 
-  test('a silent stream of events carries a comment every 15 seconds, for the proxies on its way', { timeout: 60_000 }, async t => {
+  test('a silent stream of events carries a comment every 15 seconds, for the proxies on its way', { timeout: 60_000, ...needs('long-streams') }, async t => {
     const path = await create(await own, 'default-comment')
     const began = performance.now()
     const events = await stream(t, await own, path, '-1')

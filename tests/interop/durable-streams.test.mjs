@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
 import { join } from './client.mjs'
 import { atEnd } from './ending.mjs'
-import { Host, needs } from './host.mjs'
+import { Host, lacks, needs } from './host.mjs'
 import { dial } from './raw.mjs'
 import { ask } from './request.mjs'
 import { applied, at, create, framed, list, poll, post, read, readDocument, refused, unframed, writer } from './streams.mjs'
@@ -127,7 +127,7 @@ describe('reading', { concurrency: 4, ...lacking }, () => {
     for (const [n, offset] of offsets.entries()) {
       const { frames, next, headers } = await read(host, path, offset)
       assert.deepEqual(frames.map(frame => [...frame]), updates.slice(n).map(update => [...update]), `after ${n}`)
-      assert.equal(next, offsets.at(-1))
+      if (!lacks('one-offset')) assert.equal(next, offsets.at(-1))
       assert.equal(headers['stream-up-to-date'], 'true')
     }
     assert.deepEqual(list(await readDocument(host, path)), [0, 1, 2, 3, 4, 5])

@@ -33,7 +33,11 @@ export const CAPABILITIES = {
   light: 'it starts in a moment: a dozen at once are no load',
   'document-limit': '--max-documents bounds how many documents are open',
   'full-disk': 'a write beyond `ulimit -f` is an error of the store, and not the end of the process',
-  damage: 'documents lie in files of the data folder itself'
+  damage: 'documents lie in files of the data folder itself',
+  'raw-paths': 'paths reach it as they came: of kilobytes, and with percent-encodings that are none',
+  'large-frames': 'a WebSocket client can send frames of more than 200 KB',
+  'long-streams': 'an event stream goes on for longer than 30 s unless told otherwise',
+  'one-offset': 'all who have the same have the same offset, whether they read or wrote it'
 }
 
 const declared = (process.env.YONDER_SKIP ?? '').split(',').map(name => name.trim()).filter(Boolean)

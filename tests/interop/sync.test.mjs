@@ -67,7 +67,7 @@ for (const transport of transports()) {
       }
     })
 
-    test('an update of 1 MB arrives whole, live and for a late joiner', async t => {
+    test('an update of 1 MB arrives whole, live and for a late joiner', needs('large-frames'), async t => {
       const [a, b] = await pair(t, 'large')
       const random = prng.create(1)
       const words = Array.from({ length: 100_000 }, () => prng.word(random, 10, 10)).join('')

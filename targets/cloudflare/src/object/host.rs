@@ -131,6 +131,8 @@ impl ObjectHost {
                 }
             },
             LogOp::DeleteVersion { id } => LogReply::Done(self.log.delete_version(&id)?),
+            // An object is the only one of its document.
+            LogOp::ReadPresence(_) | LogOp::WritePresence { .. } => return Err(LogError::Refused),
         }))
     }
 }

@@ -121,6 +121,8 @@ impl Store {
             LogOp::Delete => Change::Delete,
             LogOp::PutVersion { version, body, most } => Change::PutVersion { version, body, most },
             LogOp::DeleteVersion { id } => Change::DeleteVersion { id },
+            // This process is the only one of its documents.
+            LogOp::ReadPresence(_) | LogOp::WritePresence { .. } => return answer(Err(LogError::Refused)),
         };
         self.write(Write::Document { name, change, answer });
     }

@@ -1,0 +1,164 @@
+//! yonder on Fermyon Spin.
+//!
+//! Any number of instances of this component run at once, each for some requests that it serves beside each other, and
+//! all write to one key-value store (`store`): by its counter where it has one, else by listing its keys. The rooms of an
+//! instance, and the requests that wait for them, are the core's ([`yonder_core::instance`]).
+//!
+//! What is true of this platform only stands here.
+
+mod setup;
+mod store;
+mod web;
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::{Method, Response};
+use setup::Lowering;
+use spin_sdk::http::Request;
+use spin_sdk::http_service;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use store::SpinKv;
+use web::Body;
+use yonder_core::grip;
+use yonder_core::http::{ApiError, Config, Route};
+use yonder_core::instance::{Answered, DocumentLog, Instance, Runtime};
+use yonder_core::kv::{Cost, KvError};
+use yonder_core::listed::Listed;
+use yonder_core::log::{LogError, LogOp, LogReply};
+use yonder_core::sequenced::Sequenced;
+use yonder_core::{DocName, Millis, OpId};
+
+/// What the platform does for an instance.
+struct Spin {
+    kv: SpinKv,
+    lowering: Lowering,
+}
+
+enum Log {
+    Sequenced(Sequenced<SpinKv>),
+    Listed(Listed<SpinKv>),
+}
+
+impl DocumentLog for Log {
+    async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost) {
+        match self {
+            Self::Sequenced(log) => log.run(op, request).await,
+            Self::Listed(log) => log.run(op, request).await,
+        }
+    }
+}
+
+impl Runtime for Spin {
+    type Log = Log;
+
+    fn now(&self) -> Millis {
+        store::now()
+    }
+
+    fn log(&self, doc: &DocName) -> Log {
+        let (kv, config) = (self.kv.clone(), setup::kv_config());
+        match self.lowering {
+            Lowering::Sequenced => Log::Sequenced(Sequenced::new(kv, doc, config)),
+            Lowering::Listed => Log::Listed(Listed::new(kv, doc, config)),
+        }
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        spin_sdk::wasip3::spawn(work);
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        spin_sdk::time::sleep(Duration::from_millis(milliseconds)).await;
+    }
+
+    async fn publish(&self, url: &str, authorization: Option<&str>, body: String) {
+        if let Err(error) = web::post(url, authorization, body).await {
+            eprintln!("the proxy at {url} does not take what is published: {error}");
+        }
+    }
+
+    fn spent(&self, _: Cost) {}
+}
+
+thread_local! {
+    static CONFIG: RefCell<Option<Arc<Config>>> = const { RefCell::new(None) };
+    /// All requests of an instance share its rooms.
+    static INSTANCE: RefCell<Option<Rc<Instance<Spin>>>> = const { RefCell::new(None) };
+}
+
+async fn config() -> Arc<Config> {
+    if let Some(config) = CONFIG.with_borrow(Clone::clone) {
+        return config;
+    }
+    let config = Arc::new(setup::config().await);
+    CONFIG.with_borrow_mut(|known| Arc::clone(known.get_or_insert(config)))
+}
+
+/// The instance, which is set up by whoever comes first; after a failure, by the next.
+async fn instance(config: &Config) -> Result<Rc<Instance<Spin>>, KvError> {
+    if let Some(instance) = INSTANCE.with_borrow(Clone::clone) {
+        return Ok(instance);
+    }
+    let kv = SpinKv::open().await?;
+    let lowering = setup::lowering(&kv).await?;
+    let proxies = setup::proxies().await?;
+    let instance = Rc::new(Instance::new(Spin { kv, lowering }, Arc::clone(&config.limits), proxies));
+    Ok(INSTANCE.with_borrow_mut(|known| Rc::clone(known.get_or_insert(instance))))
+}
+
+/// Answers a client's request.
+#[http_service]
+async fn handle(request: Request) -> Response<Body> {
+    let config = config().await;
+    // Without the query, in which there may be a token.
+    let (path, is_head) = (request.uri().path().to_owned(), *request.method() == Method::HEAD);
+    let route = web::routed(&config, &request);
+    let reply = match respond(&config, route, request).await {
+        Ok(Answered::Reply(reply)) => reply,
+        Ok(Answered::Events(mut reply, events)) => {
+            let first = std::mem::take(&mut reply.body);
+            return web::streamed(&reply, unfold((Some(first), events), rest));
+        }
+        Err(error) => error.into(),
+    };
+    web::answer(path, reply, is_head)
+}
+
+async fn respond(config: &Config, route: Route, request: Request) -> Result<Answered<Spin>, ApiError> {
+    let unavailable = |error: KvError| ApiError::from(LogError::from(error));
+    let reply = match route {
+        Route::Reply(reply) => reply,
+        Route::Socket(granted) => {
+            let exchange = web::Exchange::of(&request).ok_or_else(ApiError::no_sockets)?;
+            let body = web::body(request, grip::REQUEST_MAX).await?;
+            let instance = instance(config).await.map_err(unavailable)?;
+            instance.exchange(granted, &exchange.request(body)).await?
+        }
+        Route::Document(asking) => {
+            return Ok(instance(config).await.map_err(unavailable)?.ask(asking).await);
+        }
+        Route::Body { limit, then, .. } => {
+            let asking = then(web::body(request, limit).await?)?;
+            return Ok(instance(config).await.map_err(unavailable)?.ask(asking).await);
+        }
+        Route::Catalog { op, then } => {
+            let instance = instance(config).await.map_err(unavailable)?;
+            then(instance.catalog(&instance.runtime().kv, op).await?)
+        }
+    };
+    Ok(Answered::Reply(reply))
+}
+
+type Streaming = (Option<Bytes>, yonder_core::instance::Events<Spin>);
+
+/// The next bytes of an event stream.
+async fn rest((first, mut events): Streaming) -> Option<(Bytes, Streaming)> {
+    let next = match first.filter(|first| !first.is_empty()) {
+        Some(first) => first,
+        None => events.next().await?,
+    };
+    Some((next, (None, events)))
+}
