@@ -6,6 +6,7 @@
 mod attempt;
 mod tail;
 
+use crate::Residency;
 use crate::effect::{Effects, Millis, OpId};
 use crate::limits::Limits;
 use crate::log::{Life, Loaded, LogError, LogOp, LogReply, Offset, Tail};
@@ -23,7 +24,7 @@ const COMPACTION_REST: u64 = 30_000;
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     /// Others write to the log as well: what is known of it holds for the moment only.
-    shared: bool,
+    residency: Residency,
     /// Updates by which the tail may be longer before this room compacts it: not all of them are to begin at once.
     patience: u64,
     next_op: u64,
@@ -93,14 +94,14 @@ pub(crate) enum Outcome {
 }
 
 impl Document {
-    /// A document that nothing is known of; `shared` tells that others write to its log as well.
-    pub(crate) fn new(shared: bool) -> Self {
-        Self { shared, ..Self::default() }
+    /// A document that nothing is known of.
+    pub(crate) fn new(residency: Residency) -> Self {
+        Self { residency, ..Self::default() }
     }
 
     /// The round of loads that answers whoever asks now, see [`Document::replica`].
     pub(crate) fn next_load(&self) -> u64 {
-        if self.shared { self.loads.begun + 1 } else { 0 }
+        if self.residency.is_shared() { self.loads.begun + 1 } else { 0 }
     }
 
     /// How many updates were accepted so far.
@@ -126,7 +127,7 @@ impl Document {
     /// The place that the replica has for certain; of the log, where nobody else writes to it.
     pub(crate) fn place(&self) -> Offset {
         match &self.state {
-            State::Warm { place, .. } if self.shared => place.clone(),
+            State::Warm { place, .. } if self.residency.is_shared() => place.clone(),
             State::Warm { .. } | State::Cold | State::Loading { .. } => {
                 self.tail.as_ref().map(|tail| tail.end.clone()).unwrap_or_default()
             }
@@ -355,7 +356,9 @@ impl Document {
                 self.absorb(append.updates.clone());
                 let count = append.updates.len() as u64;
                 let number = |index: u64| Offset::new((end.number() + 1 + index).saturating_sub(count));
-                let place = |(index, update)| (if self.shared { end.clone() } else { number(index) }, update);
+                let place = |(index, update)| {
+                    (if self.residency.is_shared() { end.clone() } else { number(index) }, update)
+                };
                 return Outcome::Stored((0..).zip(append.updates).map(place).collect());
             }
             Ok(_) => LogError::Corrupt,

@@ -32,7 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use waiting::Seat;
 
-/// Rooms that are kept for whoever comes next, although nobody is there.
+/// Documents whose log is kept for whoever comes next, with what it has learnt, although nobody is there.
 const RESTING: usize = 8;
 /// Milliseconds that a reader waits at most for the compaction that its own reading has shown to be due: nothing says
 /// that the instance goes on once everyone has an answer.

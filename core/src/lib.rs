@@ -24,7 +24,8 @@
 //!
 //! A host with transactions does the [`log::LogOp`]s itself. For one that has only a key-value store, [`listed`] or
 //! [`sequenced`] do them with what such a store can ([`kv`]). Where any number of instances have a room of one document
-//! at a time the room is told so ([`Residency::Shared`]), and reads the log again.
+//! at a time the room is told so ([`Residency::Shared`]), and reads the log again. What such hosts do with their requests
+//! beside that stands in [`instance`]; where they hold no sockets a proxy does, and speaks [`grip`].
 //!
 //! ```text
 //!  frames, requests, time, replies ┌──────────────────────────── Room ───────────────────────────┐
@@ -43,6 +44,7 @@ mod effect;
 pub mod grip;
 mod host;
 pub mod http;
+#[cfg(feature = "shared")]
 pub mod instance;
 pub mod kv;
 pub mod limits;

@@ -57,9 +57,21 @@ pub enum Residency {
     /// One: what it knows of the log is so.
     #[default]
     Exclusive,
-    /// Any number, in as many instances: the log is read again before it is told, and every now and then while someone
+    /// With the feature `shared`. Any number, in as many instances: the log is read again before it is told, and every now and then while someone
     /// waits.
+    #[cfg(feature = "shared")]
     Shared,
+}
+
+impl Residency {
+    /// Known when this is compiled, without the feature.
+    pub(crate) const fn is_shared(self) -> bool {
+        match self {
+            Self::Exclusive => false,
+            #[cfg(feature = "shared")]
+            Self::Shared => true,
+        }
+    }
 }
 
 /// The live connections of one document. See the module's documentation.
@@ -96,18 +108,18 @@ pub struct Room {
 impl Room {
     /// A room without connections, cold.
     pub fn new(config: RoomConfig) -> Self {
-        let shared = config.residency == Residency::Shared;
+        let residency = config.residency;
         Self {
             config,
             sessions: BTreeMap::new(),
             presence: Presence::default(),
-            shelves: shared.then(Shelves::default),
-            document: Document::new(shared),
+            shelves: Shelves::of_room(residency),
+            document: Document::new(residency),
             waiting: Vec::new(),
             next_grant_end: None,
             unparked: Vec::new(),
             resumed_unstored: false,
-            readers: Readers::new(shared),
+            readers: Readers::new(residency),
             streams: BTreeMap::new(),
             versions: 0,
             born: Millis(0),

@@ -52,5 +52,12 @@ createInterface(host.stdout).on('line', line => {
   if (line.startsWith('ready ')) serves = true
   else console.error(line)
 })
-while (!serves || !await listens(values.port) || !await listens(values.control)) await sleep(20)
+while (!serves) await sleep(20)
+const ready = await fetch(`http://127.0.0.1:${values.backend}/ready`)
+if (!ready.ok) {
+  // As where a server refuses to start.
+  console.error(await ready.text())
+  await end(1)
+}
+while (!await listens(values.port) || !await listens(values.control)) await sleep(20)
 console.log(`ready http://127.0.0.1:${values.port}`)

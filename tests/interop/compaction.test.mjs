@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
 import { converge, join, transports } from './client.mjs'
 import { atEnd } from './ending.mjs'
-import { Host, needs, SHORT_DEADLINES } from './host.mjs'
+import { Host, lacks, needs, SHORT_DEADLINES } from './host.mjs'
 import { dial } from './raw.mjs'
 import { ask } from './request.mjs'
 import { applied, create, eventFrames, list, poll, post, read, readDocument, refused, stream, unframed, writer } from './streams.mjs'
@@ -59,7 +59,7 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
     for (const [offset, known] of states) {
       const { frames, next } = await read(host, path, offset)
       assert.deepEqual(list(applied([known, ...frames])), numbers(0, 150), `from ${offset}`)
-      assert.equal(next, states.at(-1)[0])
+      if (!lacks('one-offset')) assert.equal(next, states.at(-1)[0])
     }
     const offsets = states.map(([offset]) => offset)
     assert.deepEqual(offsets, [...new Set(offsets)].sort(), 'compaction takes no offset twice')

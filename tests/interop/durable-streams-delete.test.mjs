@@ -46,7 +46,7 @@ describe('deleting', { concurrency: 6, ...lacking }, () => {
     }
   })
 
-  test('held reads end: long-polls with 404, event streams at all', async t => {
+  test('held reads end: long-polls with 404, event streams at all', needs('one-owner'), async t => {
     const path = await create(host, 'held')
     const polls = [poll(t, host, path, 'now'), poll(t, host, path, 'now', { query: DEFAULT }), poll(t, host, path, 'now', { query: { presence: 'now' } })]
     const { next } = await read(host, path, 'now', { query: DEFAULT })

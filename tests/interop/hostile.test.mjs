@@ -69,7 +69,7 @@ describe('hostile behaviour', () => {
     await unharmed(t, host, good, 'text-frame')
   })
 
-  test('a frame that announces more than the limit closes its sender with 1009 before it is sent', async t => {
+  test('a frame that announces more than the limit closes its sender with 1009 before it is sent', needs('large-frames'), async t => {
     const good = await pair(t, 'announced')
     for (const announced of [1n << 30n, 1n << 40n, (1n << 63n) - 1n]) {
       const raw = await dial(t, host, '/ws/announced')
@@ -83,7 +83,7 @@ describe('hostile behaviour', () => {
     await unharmed(t, host, good, 'announced')
   })
 
-  test('a message that grows over the limit in fragments closes its sender with 1009', async t => {
+  test('a message that grows over the limit in fragments closes its sender with 1009', needs('large-frames'), async t => {
     const good = await pair(t, 'fragments')
     const raw = await dial(t, host, '/ws/fragments')
     const part = Buffer.alloc(1 << 20)
@@ -95,7 +95,7 @@ describe('hostile behaviour', () => {
     await unharmed(t, host, good, 'fragments')
   })
 
-  test('an awareness state of a megabyte closes its sender, and is not shown', async t => {
+  test('an awareness state of a megabyte closes its sender, and is not shown', needs('large-frames'), async t => {
     const good = await pair(t, 'big-state')
     const raw = await dial(t, host, '/ws/big-state')
     raw.awareness([121, 1, { name: 'x'.repeat(1 << 20) }])
@@ -104,7 +104,7 @@ describe('hostile behaviour', () => {
     assert.equal(good[0].others().has(121), false)
   })
 
-  test('a payload of message 102 of a megabyte closes its sender, for it would have to be kept', needs('ack'), async t => {
+  test('a payload of message 102 of a megabyte closes its sender, for it would have to be kept', needs('ack', 'large-frames'), async t => {
     const raw = await dial(t, host, '/ws/big-ack')
     raw.send(frame(ACK, new Uint8Array(1 << 20)))
     await closed(raw, 1009)

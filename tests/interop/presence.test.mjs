@@ -113,7 +113,7 @@ describe('presence', { concurrency: true }, () => {
         assert.equal(watcher.others().has(lost.id), false)
       })
 
-      test('presence is not stored: after a restart there are no ghosts', needs('restart'), async t => {
+      test('presence is not stored: after a restart there are no ghosts', needs('restart', 'one-owner'), async t => {
         const own = await Host.up({ options: SHORT_DEADLINES })
         atEnd(t, () => own.down())
         const a = await enter(t, 'ghosts', { at: own, state: { name: 'a' } })

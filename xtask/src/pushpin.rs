@@ -61,6 +61,7 @@ fn prepare(pushpin: &Pushpin, installed: &Path) -> Result<Command> {
     // Not in the target folder: the path of a socket has 107 bytes at most.
     let folder = std::env::temp_dir().join(format!("yonder-pushpin-{}", pushpin.port));
     let _ = fs::remove_dir_all(&folder);
+    end_leftovers(&folder);
     fs::create_dir_all(folder.join("run")).map_err(|error| failed("make", &folder, error))?;
     let (libraries, programs) = (installed.join("usr/lib"), installed.join("usr/bin"));
     let internal = libraries.join("pushpin/internal.conf");
@@ -82,6 +83,19 @@ fn prepare(pushpin: &Pushpin, installed: &Path) -> Result<Command> {
     command.arg(format!("--config={}", folder.join("pushpin.conf").display())).arg("-m");
     command.env("PATH", path).env("LD_LIBRARY_PATH", libraries.join(machine));
     Ok(command)
+}
+
+/// Ends what is left of a Pushpin of this folder which was killed: its processes do not end with it.
+fn end_leftovers(folder: &Path) {
+    let folder = format!("{}/", folder.display());
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes {
+        let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&words).contains(&folder) {
+            // It may have ended by itself.
+            let _ = command("kill").arg("-9").arg(process.file_name()).status();
+        }
+    }
 }
 
 /// Without a rate, which adds 25 ms; with a buffer into which a large message fits: with the default of 8 KB a frame

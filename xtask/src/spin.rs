@@ -65,7 +65,7 @@ pub(crate) fn test(output: &Output) -> Result {
 
 /// What this host openly lacks: see `tests/interop/host.mjs`.
 const LACKS: &str = "metrics,http2,slow-reader,page,flush,hang-up,leaving,document-limit,full-disk,damage,light,raw-paths,\
-                     large-frames,long-streams,one-offset";
+                     large-frames,long-streams,one-offset,unread-bodies,expiry";
 
 /// Every host's scenarios.
 pub(crate) fn interop(output: &Output) -> Result {

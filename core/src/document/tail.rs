@@ -8,7 +8,8 @@ use crate::log::{Life, LogOp, Offset, Tail};
 impl Document {
     /// Takes a number by which this room differs from others.
     pub(crate) fn scatter(&mut self, number: u64, limits: &Limits) {
-        self.patience = if self.shared { number % (limits.compaction.updates / 2 + 1) } else { 0 };
+        self.patience =
+            if self.residency.is_shared() { number % (limits.compaction.updates / 2 + 1) } else { 0 };
     }
 
     /// The same for the tail, see [`Document::peek_for`].
@@ -30,7 +31,7 @@ impl Document {
 
     /// Whether the tail is known to whoever asked before this round of questions for it. If it is not, it is asked for.
     pub(crate) fn peek_for(&mut self, now: Millis, round: u64, effects: &mut Effects) -> bool {
-        if !self.shared {
+        if !self.residency.is_shared() {
             return self.tail.is_some() && self.peek.is_none();
         }
         if self.peeks.ended < round && self.peek.is_none() {
@@ -42,7 +43,10 @@ impl Document {
     /// Whether the document was there a moment ago: enough for who writes to it.
     pub(crate) fn trusts(&self, now: Millis, limits: &Limits) -> bool {
         let live = self.tail.as_ref().is_some_and(|tail| tail.life == Life::Live);
-        self.shared && live && self.peek.is_none() && now.since(self.tail_at) < limits.reread.trust
+        self.residency.is_shared()
+            && live
+            && self.peek.is_none()
+            && now.since(self.tail_at) < limits.reread.trust
     }
 
     /// Asks for the tail although one is known, or was asked for: it is in doubt, and an earlier question may be
@@ -58,7 +62,7 @@ impl Document {
     /// can be compared: there a later answer counts, but for one that does not know yet that the document was deleted.
     pub(crate) fn learn(&mut self, now: Millis, tail: Tail) {
         let is_news = |known: &Tail| {
-            if self.shared {
+            if self.residency.is_shared() {
                 // One that was deleted tells the generation that it would begin anew.
                 let age = |tail: &Tail| (tail.end.generation(), tail.life == Life::Live);
                 return age(known) <= age(&tail);

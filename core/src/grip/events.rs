@@ -111,11 +111,11 @@ fn hexadecimal(digits: &[u8]) -> Result<usize, EventError> {
 
 fn event<'a>(name: &[u8], content: Option<&'a [u8]>) -> Result<Event<'a>, EventError> {
     Ok(match (name, content) {
-        // Pushpin writes an empty content where there is none to say.
+        // Pushpin writes an empty content where there is none to say, and none where a frame is empty.
         (b"OPEN", None | Some([])) => Event::Open,
         (b"DISCONNECT", None | Some([])) => Event::Disconnect,
-        (b"TEXT", Some(content)) => Event::Text(content),
-        (b"BINARY", Some(content)) => Event::Binary(content),
+        (b"TEXT", content) => Event::Text(content.unwrap_or_default()),
+        (b"BINARY", content) => Event::Binary(content.unwrap_or_default()),
         (b"PING", content) => Event::Ping(content.unwrap_or_default()),
         (b"PONG", content) => Event::Pong(content.unwrap_or_default()),
         (b"CLOSE", None | Some([])) => Event::Close(None),

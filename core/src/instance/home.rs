@@ -26,7 +26,10 @@ pub(super) struct Home<R: Runtime> {
     /// Where the document's sockets are, if anywhere.
     proxies: Option<Rc<Proxies>>,
     log: R::Log,
+    config: RoomConfig,
     room: RefCell<(Room, Effects)>,
+    /// Rooms that there were before: what one asked of the log, the next does not hear of.
+    rooms: Cell<u64>,
     waiters: RefCell<BTreeMap<ConnId, Waiter>>,
     /// Compactions under way.
     compacting: Cell<usize>,
@@ -95,7 +98,9 @@ impl<R: Runtime> Home<R> {
             doc: doc.clone(),
             proxies,
             log: runtime.log(doc),
-            room: RefCell::new((Room::new(config), Effects::new())),
+            room: RefCell::new((Room::new(config.clone()), Effects::new())),
+            rooms: Cell::new(0),
+            config,
             waiters: RefCell::default(),
             compacting: Cell::new(0),
             is_awaited: Cell::new(false),
@@ -136,8 +141,16 @@ impl<R: Runtime> Home<R> {
         self.compacting.get() > 0
     }
 
+    /// Makes place for someone. Who comes alone finds a new room: what the last one knew of the document may be of a life
+    /// that is over, and it would hold that against its guests.
     pub(super) fn expect(&self, conn: ConnId) {
-        self.waiters.borrow_mut().insert(conn, Waiter::default());
+        let mut waiters = self.waiters.borrow_mut();
+        let (room, _) = &mut *self.room.borrow_mut();
+        if waiters.is_empty() && room.connections() == 0 && room.is_idle() {
+            *room = Room::new(self.config.clone());
+            self.rooms.set(self.rooms.get() + 1);
+        }
+        waiters.insert(conn, Waiter::default());
     }
 
     /// Looks at what there is for someone, who is woken when that has changed.
@@ -224,14 +237,20 @@ impl<R: Runtime> Home<R> {
     }
 
     fn run(self: &Rc<Self>, op: OpId, request: LogOp) {
-        let home = Rc::clone(self);
+        let (home, room) = (Rc::clone(self), self.rooms.get());
         let compacts = matches!(request, LogOp::Compact { .. });
         self.compacting.set(self.compacting.get() + usize::from(compacts));
+        // Each room counts its own from the start, and the log takes a number that it knows for a retry.
+        let unique = OpId(room << 32 | op.0);
         self.runtime.spawn(async move {
-            let (reply, cost) = home.log.run(op, request).await;
+            let (reply, cost) = home.log.run(unique, request).await;
             home.runtime.spent(cost);
             home.compacting.set(home.compacting.get() - usize::from(compacts));
-            home.give(Input::Stored { op, reply });
+            if home.rooms.get() == room {
+                home.give(Input::Stored { op, reply });
+            } else {
+                home.wake();
+            }
         });
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! All this is so where nobody else writes to the log; where others do, [`super::rereads`] tells how it goes on.
 
+use super::Residency;
 use super::batches::{Encoded, News, Recent, Shared};
 use super::rereads::{Relayed, Rereads};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
@@ -97,8 +98,8 @@ pub(super) struct Now<'a> {
 }
 
 impl Readers {
-    pub(super) fn new(shared: bool) -> Self {
-        Self { rereads: shared.then(Rereads::default), ..Self::default() }
+    pub(super) fn new(residency: Residency) -> Self {
+        Self { rereads: Rereads::of_room(residency), ..Self::default() }
     }
 
     /// How many came over HTTP.

@@ -2,7 +2,7 @@
 
 use super::readers::{Now, Reader, StreamName};
 use super::shelf::Look;
-use super::{Owed, Residency, Room, Waiting};
+use super::{Owed, Room, Waiting};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
@@ -99,7 +99,7 @@ impl Room {
     fn needs_no_peek(&self, now: Millis, request: &DocRequest) -> bool {
         if let DocRequest::Read(Read { updates, presence, .. }) = request {
             let has_place = matches!(updates, Some(Since::Start | Since::At(_)));
-            return has_place && presence.is_none() && self.config.residency == Residency::Shared;
+            return has_place && presence.is_none() && self.config.residency.is_shared();
         }
         let writes = matches!(
             request,
@@ -267,9 +267,7 @@ impl Room {
             Since::Start => Offset::START,
             Since::Now => told,
             // Not of this log as it is: a store that lost its end. Then everything is news.
-            Since::At(offset) if offset > end && self.config.residency == Residency::Exclusive => {
-                Offset::START
-            }
+            Since::At(offset) if offset > end && !self.config.residency.is_shared() => Offset::START,
             Since::At(offset) => offset,
         });
         let presence = read.presence.map(|(stream, since)| {

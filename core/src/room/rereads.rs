@@ -20,8 +20,9 @@ use std::collections::{BTreeSet, VecDeque};
 /// Updates, and their bytes, that are remembered as having been sent to all sockets.
 const RELAYED_MAX: (usize, usize) = (256, 256 << 10);
 
-/// What a room knows of its re-reads.
-#[derive(Debug, Default)]
+/// What a room knows of its re-reads. Where documents are never shared there is no such thing.
+#[derive(Debug)]
+#[cfg_attr(feature = "shared", derive(Default))]
 pub(super) struct Rereads {
     /// When the log is read again; none if nobody waits for that.
     pub(super) at: Option<Millis>,
@@ -34,6 +35,8 @@ pub(super) struct Rereads {
     /// See [`crate::limits::Reread`].
     bounds: (u64, u64, u32),
     pub(super) relayed: Relayed,
+    #[cfg(not(feature = "shared"))]
+    _never: core::convert::Infallible,
 }
 
 /// The last updates that went to every socket of this room when they came. They are in the log as well, and need not be
@@ -47,6 +50,15 @@ pub(super) struct Relayed {
 }
 
 impl Rereads {
+    /// Those of a room, if it has any.
+    pub(super) fn of_room(residency: Residency) -> Option<Self> {
+        match residency {
+            Residency::Exclusive => None,
+            #[cfg(feature = "shared")]
+            Residency::Shared => Some(Self::default()),
+        }
+    }
+
     /// Hears of a new reader; `held`: how many wait already.
     pub(super) fn add(&mut self, now: Millis, reader: &Reader, held: usize, limits: &Limits) {
         let bounds = &limits.reread;
@@ -297,7 +309,7 @@ impl Reader {
 impl Room {
     /// A socket was sent our step 1 or our step 2: it has, or is asked for, what the replica has.
     pub(super) fn follow(&mut self, now: Millis, conn: ConnId, what: &Owed) {
-        if self.config.residency == Residency::Shared && matches!(what, Owed::Question | Owed::Answer(_)) {
+        if self.config.residency.is_shared() && matches!(what, Owed::Question | Owed::Answer(_)) {
             let is_new = self.readers.place_of(conn).is_none();
             if is_new || matches!(what, Owed::Answer(_)) {
                 self.readers.follow(now, conn, self.document.place(), 1, &self.config.limits);
@@ -308,7 +320,7 @@ impl Room {
 
     /// A socket goes on from the place that it had.
     pub(super) fn follow_from(&mut self, now: Millis, conn: ConnId, place: Offset) {
-        if self.config.residency == Residency::Shared {
+        if self.config.residency.is_shared() {
             self.readers.follow(now, conn, place, 0, &self.config.limits);
         }
     }
@@ -318,7 +330,7 @@ impl Room {
         let known = self.document.tail().cloned();
         self.document.learn(now, loaded.tail.clone());
         let mut loaded = Ok(loaded);
-        if self.config.residency == Residency::Shared {
+        if self.config.residency.is_shared() {
             self.settle_life(now, known, effects);
             loaded = loaded.and_then(|loaded| {
                 if loaded.tail.life == Life::Live { Ok(loaded) } else { Err(ApiError::no_document()) }

@@ -20,7 +20,7 @@ mod judge;
 mod say;
 mod tend;
 
-use super::Room;
+use super::{Residency, Room};
 use crate::effect::{ConnId, Effects, Millis, OpId, To};
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply};
@@ -32,12 +32,16 @@ use crate::session::ParkedClient;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// All that is kept of a document's presence, and the clients whose connections are here.
-#[derive(Debug, Default)]
+/// All that is kept of a document's presence, and the clients whose connections are here. Where documents are never
+/// shared there is no such thing.
+#[derive(Debug)]
+#[cfg_attr(feature = "shared", derive(Default))]
 pub(super) struct Shelves {
     default: Shelf,
     named: Shelf,
     own: BTreeMap<u64, Own>,
+    #[cfg(not(feature = "shared"))]
+    _never: core::convert::Infallible,
 }
 
 /// A client of a connection of this room.
@@ -216,6 +220,15 @@ pub(super) fn part_of(stream: &str) -> PresencePart {
 const PARTS: [PresencePart; 2] = [PresencePart::Default, PresencePart::Named];
 
 impl Shelves {
+    /// Those of a room, if it has any.
+    pub(super) fn of_room(residency: Residency) -> Option<Self> {
+        match residency {
+            Residency::Exclusive => None,
+            #[cfg(feature = "shared")]
+            Residency::Shared => Some(Self::default()),
+        }
+    }
+
     fn of(&self, part: PresencePart) -> &Shelf {
         match part {
             PresencePart::Default => &self.default,

@@ -61,7 +61,6 @@ fn a_hostile_body_is_a_clear_error() {
         (b"TEXT 1 \r\nx\r\n", EventError::Length),
         (b"TEXT 1\r\nxyz", EventError::Unterminated),
         (b"TEXT 1\nx\r\nOPEN\r\n", EventError::Length),
-        (b"TEXT\r\n", EventError::Unknown),
         (b"OPEN 1\r\nx\r\n", EventError::Unknown),
         (b"open\r\n", EventError::Unknown),
         (b"\r\n", EventError::Unknown),
@@ -74,8 +73,15 @@ fn a_hostile_body_is_a_clear_error() {
 }
 
 #[test]
+fn an_empty_frame_may_come_without_a_length() {
+    // As Pushpin writes it.
+    let events = [Event::Binary(b""), Event::Text(b""), Event::Ping(b""), Event::Disconnect];
+    assert_eq!(decoded(b"BINARY\r\nTEXT 0\r\n\r\nPING\r\nDISCONNECT\r\n").unwrap(), events);
+}
+
+#[test]
 fn after_an_error_nothing_is_read() {
-    let mut events = Events::new(b"TEXT\r\nOPEN\r\n");
+    let mut events = Events::new(b"text\r\nOPEN\r\n");
     assert_eq!(events.next(), Some(Err(EventError::Unknown)));
     assert_eq!(events.next(), None);
 }

@@ -76,7 +76,10 @@ fn header(request: &Request, name: &str) -> Option<String> {
 
 /// Posts JSON, and awaits that it was taken.
 pub(crate) async fn post(url: &str, authorization: Option<&str>, body: String) -> Result<(), String> {
-    let mut request = http::Request::post(url).header("content-type", "application/json");
+    // Without its length it would go out in chunks, which Pushpin does not take.
+    let mut request = http::Request::post(url)
+        .header("content-type", "application/json")
+        .header("content-length", body.len());
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
     }

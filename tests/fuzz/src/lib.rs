@@ -15,6 +15,7 @@ mod awareness;
 mod entry;
 mod frames;
 mod grammar;
+mod grip;
 mod http;
 mod input;
 #[path = "../../../core/tests/world/log.rs"]
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("entry", entry::run),
     ("frames", frames::run),
     ("grammar", grammar::run),
+    ("grip", grip::run),
     ("http", http::run),
     ("name", name::run),
     ("offset", offset::run),
