@@ -288,6 +288,15 @@ fn a_reader_that_answers_with_what_others_wrote_has_not_written() {
 }
 
 #[test]
+fn a_frame_of_questions_who_is_here_is_answered_once() {
+    let mut table = Table::synced();
+    let question = wire::query_awareness();
+    let effects = table.frame(A, question.repeat(1000).into());
+    assert_eq!(sent(&effects).len(), 1);
+    assert_eq!(sent(&table.frame(A, question)).len(), 1, "the next one again");
+}
+
+#[test]
 fn a_malformed_frame_closes_its_sender_after_what_was_right_in_it() {
     let mut table = Table::synced();
     let mut frame = wire::update(&insert(5, "a")).to_vec();

@@ -41,13 +41,17 @@ impl<R: Runtime> Instance<R> {
             seat.give(step.input(conn, &grant));
         }
         let is_settled = seat.settled(PATIENCE).await;
+        if !is_settled {
+            seat.give(Input::Closed { conn });
+            // Until others are told that it is gone.
+            seat.settled(PUBLISH_PATIENCE).await;
+        }
         seat.published(PUBLISH_PATIENCE).await;
         let mut exchange = seat.end().ok_or_else(|| ApiError::internal("the connection is gone"))?;
         if is_settled {
             seat.give(Input::Leave { conn });
         } else {
             exchange.close(Close::new(Close::TRY_AGAIN, "this took too long; try again"));
-            seat.give(Input::Closed { conn });
         }
         Ok(exchange.finish(proxies).reply)
     }

@@ -18,12 +18,15 @@ impl Room {
             return;
         }
         self.readers.touch(now, conn, &self.config.limits);
+        let mut told_who_is_here = false;
         for message in Messages::new(frame) {
             // A message may have closed its connection; what follows it in the frame counts no more.
             if !self.sessions.contains_key(&conn) {
                 return;
             }
             let result = match message {
+                // A question is a byte, and an answer may be large: one answers all of a frame.
+                Ok(Message::QueryAwareness) if core::mem::replace(&mut told_who_is_here, true) => Ok(()),
                 Ok(message) => self.message(now, conn, frame, message, effects),
                 Err(error @ WireError::UnknownType(_)) => {
                     Err(Close::new(Close::UNSUPPORTED, error.to_string()))
