@@ -67,6 +67,8 @@ export async function pushpin (backend, control) {
   proxy.folder = join(tmpdir(), `yonder-pushpin-${port}`)
   proxy.url = `http://127.0.0.1:${port}`
   proxy.ws = `ws://127.0.0.1:${port}`
+  // Its parts find each other a moment later; what comes before that may wait for ever.
+  await until(() => fetch(proxy.url, { signal: AbortSignal.timeout(1_000) }).then(({ status }) => status !== 502, () => false), 'the proxy asks its host')
   return proxy
 }
 

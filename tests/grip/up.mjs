@@ -60,4 +60,7 @@ if (!ready.ok) {
   await end(1)
 }
 while (!await listens(values.port) || !await listens(values.control)) await sleep(20)
+// Its parts find each other a moment later; what comes before that may wait for ever.
+const through = () => fetch(`http://127.0.0.1:${values.port}/ready`, { signal: AbortSignal.timeout(1_000) }).then(({ ok }) => ok, () => false)
+while (!await through()) await sleep(20)
 console.log(`ready http://127.0.0.1:${values.port}`)
