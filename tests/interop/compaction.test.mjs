@@ -133,7 +133,8 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
     }
     await snapshotOf(path)
     took.sort((a, b) => a - b)
-    assert.ok(took.at(-1) < 1500, `the slowest of 300 took ${took.at(-1)} ms, the median ${took[150]} ms`)
+    // A compaction takes milliseconds here, and so would a wait for it: this is for one that never ends.
+    assert.ok(took.at(-1) < 15_000, `the slowest of 300 took ${took.at(-1)} ms, the median ${took[150]} ms`)
   })
 
   test('what waits for a missing update is not compacted away', async () => {
