@@ -16,18 +16,19 @@
 //! | somebody waits for presence | 1 with each re-read ([`crate::limits::Reread`]) | 1 when a state has expired |
 //! | nobody asks for presence | 0 | 0 |
 
+mod hear;
 mod judge;
 mod say;
 mod tend;
 
-use super::{Residency, Room};
-use crate::effect::{ConnId, Effects, Millis, OpId, To};
+use super::Residency;
+use crate::effect::{ConnId, Millis, OpId};
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply};
 use crate::limits::Limits;
 use crate::log::PresencePart;
 use crate::presence::{Kept, Writer, read_entries};
-use crate::request::{DocRequest, PresenceOffset, PresenceOp, Read};
+use crate::request::{PresenceOffset, PresenceOp};
 use crate::session::ParkedClient;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -444,64 +445,4 @@ fn next_write(now: Millis, shown: Millis, limits: &Limits) -> Millis {
 /// Whether it is worth a write to say that a stream is in use.
 fn is_old(now: Millis, used: Millis, limits: &Limits) -> bool {
     now.since(used) > limits.presence_stream_kept / 4
-}
-
-impl Room {
-    /// Has what a read of presence needs read.
-    pub(super) fn look(&mut self, request: &DocRequest) -> Option<Look> {
-        let DocRequest::Read(Read { presence: Some((stream, _)), .. }) = request else { return None };
-        let part = part_of(stream);
-        self.shelves.as_mut().map(|shelves| shelves.look(part))
-    }
-
-    pub(super) fn has_looked(&self, look: Option<Look>) -> bool {
-        let (Some(shelves), Some((part, round))) = (&self.shelves, look) else { return true };
-        shelves.of(part).ended >= round
-    }
-
-    /// Takes an awareness update of a connection.
-    pub(super) fn announce_shared(
-        &mut self,
-        now: Millis,
-        conn: ConnId,
-        introduces: bool,
-        update: &Bytes,
-        effects: &mut Effects,
-    ) -> Result<(), crate::presence::PresenceError> {
-        let Some(shelves) = &mut self.shelves else { return Ok(()) };
-        let shown = self.sessions.get(&conn).map_or(Millis(0), |session| session.shown);
-        let relay = shelves.announce(now, conn, introduces, update, shown, &self.config.limits)?;
-        self.unparked.push(conn);
-        if let Some((relay, is_all)) = relay {
-            let relay = if is_all { update.clone() } else { relay };
-            effects.send(To::Sockets { except: None }, crate::wire::awareness(&relay));
-        }
-        Ok(())
-    }
-
-    /// Whether there may be sockets that this room does not know: they are parked.
-    pub(super) fn sockets_elsewhere(&self) -> bool {
-        self.shelves.is_some() && self.config.parks
-    }
-
-    /// Whether there may be sockets.
-    pub(super) fn has_sockets(&self) -> bool {
-        !self.sessions.is_empty() || self.sockets_elsewhere()
-    }
-
-    /// A connection is to be told who is there.
-    pub(super) fn greet(&mut self, conn: ConnId, asked: bool) {
-        if let Some(shelves) = &mut self.shelves {
-            shelves.greet(conn, asked);
-        }
-    }
-
-    /// Forgets all that is kept: the document was deleted or begins anew.
-    pub(super) fn end_shelves(&mut self, effects: &mut Effects) {
-        if let Some(shelves) = &mut self.shelves {
-            for conn in shelves.end() {
-                effects.reply(conn, ApiError::no_document());
-            }
-        }
-    }
 }
