@@ -2,13 +2,11 @@
 
 use super::control::{Control, TO_CLIENT};
 use super::events::{self, Event, EventError, Events};
-use super::publish::{Format, Item};
 use super::{ANSWER_MAX, CONTENT_TYPE, KEEP_ALIVE, Proxies, REQUEST_MAX, channel, sealed};
 use crate::auth::Grant;
 use crate::effect::{Close, ConnId, Input, Millis};
 use crate::http::{ApiError, Reply};
 use crate::name::DocName;
-use crate::wire::{Message, Messages};
 use bytes::Bytes;
 
 /// Bytes of a `Connection-Id`.
@@ -54,13 +52,11 @@ impl Step {
     }
 }
 
-/// The answer, and what others are to get.
+/// The answer to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Goes to the proxy as it is. No header of [`COMMON_HEADERS`](crate::http::COMMON_HEADERS) is needed beside it.
     pub reply: Reply,
-    /// Goes to every proxy, once what was sent is stored: [`super::publish::bodies`].
-    pub publish: Vec<Item>,
     /// Why the connection ends with this answer, if it does.
     pub closed: Option<Close>,
 }
@@ -68,9 +64,10 @@ pub struct Answer {
 /// A request that is being answered.
 ///
 /// The host gives the [`Step`]s to the room. Of the effects that follow, what is for [`Exchange::conn`] comes back here
-/// ([`Exchange::send`], [`Exchange::park`], [`Exchange::close`]), and so does what is for all sockets
-/// ([`Exchange::publish`]). Once the room owes the connection nothing more, [`Exchange::finish`] makes the answer, and the
-/// room is told nothing: the connection is still open, elsewhere.
+/// ([`Exchange::send`], [`Exchange::park`], [`Exchange::close`]); what is for all sockets is published
+/// ([`Item::for_sockets`](super::publish::Item::for_sockets)), wherever they are. Once the room owes the connection
+/// nothing more, [`Exchange::finish`] makes the answer, and the room is told nothing: the connection is still open,
+/// elsewhere.
 #[derive(Debug)]
 pub struct Exchange {
     conn: ConnId,
@@ -82,7 +79,6 @@ pub struct Exchange {
     /// If it was parked anew; what the proxy has it keeps.
     parked: Option<Bytes>,
     end: End,
-    publish: Vec<Item>,
 }
 
 #[derive(Debug)]
@@ -130,7 +126,6 @@ impl Exchange {
             out: Vec::new(),
             parked: None,
             end: End::Open,
-            publish: Vec::new(),
         };
         let session = match request.session {
             Some(_) if opens => None,
@@ -203,12 +198,6 @@ impl Exchange {
         events::put_content(&mut self.out, "BINARY", &[TO_CLIENT, frame]);
     }
 
-    /// The other connections get a frame, wherever they are; `to_self` tells that this one does as well, by the same way.
-    pub fn publish(&mut self, frame: Bytes, to_self: bool) {
-        let sender = (!to_self).then_some(self.connection.as_str());
-        self.publish.push(Item::new(channel(&self.doc), Format::Message(frame)).but_for(sender));
-    }
-
     /// The session as it is now, for the next request.
     pub fn park(&mut self, state: Bytes) {
         self.parked = Some(state);
@@ -248,11 +237,6 @@ impl Exchange {
         if let Some(session) = session {
             reply = reply.with("set-meta-session", session);
         }
-        let mut publish = self.publish;
-        if matches!(self.end, End::Closed(_)) {
-            // The reason may be that they could not be stored. If they were, the others get them when they ask next.
-            publish.retain(|item| !is_edit(item));
-        }
         let closed = match self.end {
             End::Open | End::Gone => None,
             End::Left(close) | End::Closed(close) => {
@@ -263,7 +247,7 @@ impl Exchange {
             }
         };
         reply.body = body.into();
-        Answer { reply, publish, closed }
+        Answer { reply, closed }
     }
 
     fn put(&mut self, event: &Event<'_>) {
@@ -281,12 +265,4 @@ impl Exchange {
         }
         out
     }
-}
-
-fn is_edit(item: &Item) -> bool {
-    item.formats.iter().any(|format| match format {
-        Format::Message(frame) => Messages::new(frame)
-            .any(|message| matches!(message, Ok(Message::Update(_) | Message::SyncStep2(_)))),
-        Format::Close(_) | Format::AskAgain | Format::AskForMore => false,
-    })
 }

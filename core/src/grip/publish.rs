@@ -5,7 +5,9 @@
 //! their answers are requests, by which they get what they miss at once and not at the next keep-alive. (The action
 //! `refresh`, by which newer proxies ask by themselves, is an error to Pushpin 1.36, and everything beside it is lost.)
 
+use super::channel;
 use crate::effect::Close;
+use crate::name::DocName;
 use crate::wire;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +48,11 @@ impl Item {
     /// An item for the WebSockets of a channel.
     pub fn new(channel: impl Into<String>, format: Format) -> Self {
         Self { channel: channel.into(), sender: None, id: None, formats: vec![format] }
+    }
+
+    /// A frame for the sockets of a document, but for the one that it came from.
+    pub fn for_sockets(doc: &DocName, frame: Bytes, sender: Option<&str>) -> Self {
+        Self::new(channel(doc), Format::Message(frame)).but_for(sender)
     }
 
     /// The same for all but one connection.

@@ -2,8 +2,8 @@
 
 use super::{DocumentLog as _, Runtime};
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
-use crate::grip::publish::{Format, Item, bodies};
-use crate::grip::{Exchange, Proxies, channel};
+use crate::grip::publish::{Item, bodies};
+use crate::grip::{Exchange, Proxies};
 use crate::host::{Host, drive};
 use crate::http::Reply;
 use crate::log::LogOp;
@@ -40,7 +40,8 @@ pub(super) struct Home<R: Runtime> {
     pub(super) used: Cell<u64>,
 }
 
-/// What is published, in the order in which the room said it.
+/// What is published, in the order in which the room said it. An edit does not wait until it is stored, as on any host:
+/// whoever has it brings it along at the next sync.
 #[derive(Debug, Default)]
 struct Outbox {
     items: Vec<Item>,
@@ -195,9 +196,8 @@ impl<R: Runtime> Home<R> {
         }
         let waiters = self.waiters.borrow();
         let except = except.and_then(|conn| waiters.get(&conn)?.exchange.as_ref());
-        let item = Item::new(channel(&self.doc), Format::Message(frame));
         let mut outbox = self.outbox.borrow_mut();
-        outbox.items.push(item.but_for(except.map(Exchange::connection)));
+        outbox.items.push(Item::for_sockets(&self.doc, frame, except.map(Exchange::connection)));
         outbox.put += 1;
     }
 

@@ -1,10 +1,9 @@
 use super::{HS256, NOW, URL, claims, grip_sig, proxies, signed};
 use bytes::Bytes;
 use yonder_core::grip::events::{Event, Events, put};
-use yonder_core::grip::publish::Format;
 use yonder_core::grip::{ANSWER_MAX, Answer, Exchange, KEEP_ALIVE, Proxies, Request, Step, channel};
 use yonder_core::http::ApiError;
-use yonder_core::{Close, ConnId, DocName, session, wire};
+use yonder_core::{Close, ConnId, DocName, session};
 
 const CONN: ConnId = ConnId(9);
 
@@ -238,49 +237,9 @@ fn an_answer_that_the_proxy_would_drop_is_a_clear_close() {
 }
 
 #[test]
-fn what_others_get_is_published_on_the_documents_channel() {
-    let (mut exchange, _) = begin(None, &[Event::Open]).unwrap();
-    exchange.publish(Bytes::from_static(b"edit"), false);
-    exchange.publish(Bytes::from_static(b"awareness"), true);
-    let published = exchange.finish(&proxies()).publish;
-    let read: Vec<_> = published
-        .iter()
-        .map(|item| (item.channel.clone(), item.sender.as_deref(), &item.formats[0]))
-        .collect();
-    let (edit, awareness) = (Bytes::from_static(b"edit"), Bytes::from_static(b"awareness"));
-    assert_eq!(
-        read,
-        [
-            (channel(&doc()), Some("c1"), &Format::Message(edit)),
-            (channel(&doc()), None, &Format::Message(awareness)),
-        ]
-    );
-}
-
-#[test]
 fn the_largest_parked_session_fits_in_a_header() {
     let session = parked(&[0xff; session::PARKED_MAX]);
     assert!(session.len() < 4096, "{}", session.len());
     let (_, steps) = begin(Some(&session), &[]).unwrap();
     assert_eq!(steps, [Step::Resume(Bytes::from_static(&[0xff; session::PARKED_MAX]))]);
-}
-
-#[test]
-fn an_edit_is_not_published_where_the_room_could_not_keep_it_but_presence_is() {
-    let session = parked(b"state");
-    let (edit, presence) = (wire::update(&[0, 0]), wire::awareness(&[0]));
-    for (events, close, kept) in [
-        (vec![], None, 2),
-        (vec![], Some(Close::new(Close::INTERNAL, "the store failed")), 1),
-        (vec![Event::Close(Some((1001, "")))], None, 2),
-        (vec![Event::Disconnect], None, 2),
-    ] {
-        let (mut exchange, _) = begin(Some(&session), &events).unwrap();
-        exchange.publish(edit.clone(), false);
-        exchange.publish(presence.clone(), true);
-        close.into_iter().for_each(|close| exchange.close(close));
-        let published = exchange.finish(&proxies()).publish;
-        assert_eq!(published.len(), kept, "{events:?}");
-        assert_eq!(published.last().unwrap().formats, [Format::Message(presence.clone())]);
-    }
 }

@@ -3,8 +3,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use yonder_core::Close;
+use yonder_core::grip::channel;
 use yonder_core::grip::publish::{BODY_MAX, Format, Item, bodies};
+use yonder_core::{Close, DocName};
 
 fn message(length: usize) -> Item {
     Item::new("yonder-a", Format::Message(vec![7; length].into()))
@@ -28,6 +29,15 @@ fn an_item_is_as_pushpin_reads_it() {
     let expected = json!({ "action": "close", "code": 4404, "reason": "gone" });
     assert_eq!(items(&bodies(&[close])[0])[0]["formats"]["ws-message"], expected);
     assert!(bodies(&[]).is_empty());
+}
+
+#[test]
+fn a_frame_is_for_the_documents_sockets_but_for_its_sender() {
+    let (doc, frame) = (DocName::new("a").unwrap(), Bytes::from_static(b"edit"));
+    let to_others = Item::for_sockets(&doc, frame.clone(), Some("c1"));
+    assert_eq!((to_others.channel.as_str(), to_others.sender.as_deref()), (&*channel(&doc), Some("c1")));
+    assert_eq!(to_others.formats, [Format::Message(frame.clone())]);
+    assert_eq!(Item::for_sockets(&doc, frame, None), to_others.but_for(None));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! A WebSocket without a room: each frame is a text that says what is to be done.
 
 use crate::pattern;
-use yonder_core::Close;
+use yonder_core::grip::publish::Item;
 use yonder_core::grip::{Exchange, Step};
+use yonder_core::{Close, DocName};
 
 /// `send BYTES`, `publish BYTES` (to all, its sender as well), `publish-others BYTES`, `close CODE REASON`, `park TEXT`,
 /// `parked`; anything else comes back.
-pub(crate) fn run(exchange: &mut Exchange, steps: &[Step]) {
+pub(crate) fn run(exchange: &mut Exchange, steps: &[Step], doc: &DocName) -> Vec<Item> {
+    let mut items = Vec::new();
     let mut parked = bytes::Bytes::new();
     for step in steps {
         match step {
@@ -19,8 +21,10 @@ pub(crate) fn run(exchange: &mut Exchange, steps: &[Step]) {
                 let length = rest.parse().unwrap_or(0);
                 match word {
                     "send" => exchange.send(&pattern(length)),
-                    "publish" => exchange.publish(pattern(length), true),
-                    "publish-others" => exchange.publish(pattern(length), false),
+                    "publish" => items.push(Item::for_sockets(doc, pattern(length), None)),
+                    "publish-others" => {
+                        items.push(Item::for_sockets(doc, pattern(length), Some(exchange.connection())));
+                    }
                     "close" => {
                         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
                         exchange.close(Close::new(code.parse().unwrap_or(Close::INTERNAL), reason));
@@ -35,4 +39,5 @@ pub(crate) fn run(exchange: &mut Exchange, steps: &[Step]) {
     if steps.len() == 1 && !parked.is_empty() {
         exchange.send(&b"asked again".as_slice().into());
     }
+    items
 }

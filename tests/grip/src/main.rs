@@ -78,7 +78,7 @@ impl Server for Backend {
         } else {
             Err(ApiError::no_sockets())
         };
-        let (answer, what) = match answered {
+        let (answer, items, what) = match answered {
             Ok(answered) => answered,
             Err(error) => {
                 println!("refused {} {}: {}", asked.path, error.status, error.message);
@@ -87,7 +87,7 @@ impl Server for Backend {
         };
         // As if a proxy had lost it.
         if !asked.path.contains("unpublished") {
-            self.publish(&answer.publish);
+            self.publish(&items);
         }
         println!("answered {} {what} {} bytes {:?}", asked.path, answer.reply.body.len(), answer.closed);
         answer.reply
@@ -104,8 +104,8 @@ impl Backend {
         }
     }
 
-    /// Answers a request of a WebSocket, and tells what it was.
-    fn exchange(&self, asked: &Asked) -> Result<(Answer, String), ApiError> {
+    /// Answers a request of a WebSocket, and tells what others are to get, and what it was.
+    fn exchange(&self, asked: &Asked) -> Result<(Answer, Vec<publish::Item>, String), ApiError> {
         let request = grip::Request {
             connection: asked.header("connection-id"),
             signature: asked.header("grip-sig"),
@@ -127,7 +127,7 @@ impl Backend {
                 let (mut exchange, _) = Exchange::begin(&request, &self.proxies, &doc, conn, now())?;
                 exchange.send(&wire::refusal(&error.message));
                 exchange.close(error.close());
-                return Ok((exchange.finish(&self.proxies), "refused".to_owned()));
+                return Ok((exchange.finish(&self.proxies), Vec::new(), "refused".to_owned()));
             }
         };
         let (mut exchange, steps) = Exchange::begin(&request, &self.proxies, &doc, conn, now())?;
@@ -138,12 +138,12 @@ impl Backend {
             grip::Step::Closed => "closed".to_owned(),
         });
         let what = what.collect::<Vec<_>>().join("+");
-        if asked.path.starts_with("/echo/") {
-            echo::run(&mut exchange, &steps);
+        let items = if asked.path.starts_with("/echo/") {
+            echo::run(&mut exchange, &steps, &doc)
         } else {
-            self.drive(&mut exchange, &steps, &doc, &grant);
-        }
-        Ok((exchange.finish(&self.proxies), what))
+            self.drive(&mut exchange, &steps, &doc, &grant)
+        };
+        Ok((exchange.finish(&self.proxies), items, what))
     }
 
     /// What a request on this path is: asked as the client did, whom the proxy hides.
@@ -165,15 +165,22 @@ impl Backend {
         }
     }
 
-    /// A room for this request alone.
-    fn drive(&self, exchange: &mut Exchange, steps: &[grip::Step], doc: &DocName, grant: &Grant) {
+    /// A room for this request alone; what others are to get.
+    fn drive(
+        &self,
+        exchange: &mut Exchange,
+        steps: &[grip::Step],
+        doc: &DocName,
+        grant: &Grant,
+    ) -> Vec<publish::Item> {
+        let mut items = Vec::new();
         let limits = Arc::clone(&self.config.limits);
         let mut room = Room::new(RoomConfig { limits, parks: true, residency: Residency::Shared });
         let mut effects = Effects::new();
         let mut asked = VecDeque::new();
         for step in steps {
             room.handle(now(), step.input(exchange.conn(), grant), &mut effects);
-            heed(exchange, &mut effects, &mut asked);
+            items.extend(heed(exchange, doc, &mut effects, &mut asked));
         }
         while let Some((op, request)) = asked.pop_front() {
             let reply = {
@@ -181,27 +188,31 @@ impl Backend {
                 logs.entry(doc.clone()).or_default().answer(request)
             };
             room.handle(now(), Input::Stored { op, reply }, &mut effects);
-            heed(exchange, &mut effects, &mut asked);
+            items.extend(heed(exchange, doc, &mut effects, &mut asked));
         }
         if room.owes(exchange.conn()) {
             println!("owes something still: {:?}", room.poll_timeout());
         }
+        items
     }
 }
 
-/// Does what the room wants.
+/// Does what the room wants; what others are to get.
 fn heed(
     exchange: &mut Exchange,
+    doc: &DocName,
     effects: &mut Effects,
     asked: &mut VecDeque<(yonder_core::OpId, yonder_core::log::LogOp)>,
-) {
+) -> Vec<publish::Item> {
     let own = exchange.conn();
+    let mut items = Vec::new();
     for effect in effects.drain() {
         match effect {
             Effect::Store { op, request } => asked.push_back((op, request)),
             Effect::Send { to: To::Conn(conn), frame } if conn == own => exchange.send(&frame),
             Effect::Send { to: To::Sockets { except }, frame } => {
-                exchange.publish(frame, except != Some(own))
+                let sender = (except == Some(own)).then(|| exchange.connection());
+                items.push(publish::Item::for_sockets(doc, frame, sender));
             }
             Effect::Park { conn, state } if conn == own => exchange.park(state),
             Effect::Close { conn, reason } if conn == own => exchange.close(reason),
@@ -212,6 +223,7 @@ fn heed(
             | Effect::Forward { .. }) => println!("nobody is there for {other:?}"),
         }
     }
+    items
 }
 
 fn now() -> Millis {
