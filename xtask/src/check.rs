@@ -1,22 +1,24 @@
 //! `cargo xtask check`: formatting, lints on every target, documentation.
 
 use crate::run::{Output, Result, cargo};
-use crate::{cloudflare, spin, tools, wasm};
+use crate::{cloudflare, fastly, spin, tools, wasm};
 use std::process::Command;
 use std::time::Instant;
 
 /// Makes all checks, also when one fails.
 pub(crate) fn run() -> Result {
     tools::rust_targets(&wasm::TARGETS, &Output::Shown)?;
-    tools::rust_targets(&[spin::TARGET], &Output::Shown)?;
-    let checks: [(&str, Command); 8] = [
+    tools::rust_targets(&[fastly::TARGET, spin::TARGET], &Output::Shown)?;
+    let checks: [(&str, Command); 10] = [
         ("fmt", fmt()),
         ("clippy", clippy()),
         ("clippy for Wasm", clippy_for_wasm()),
         ("clippy for Workers", clippy_for(cloudflare::PACKAGE, cloudflare::TARGET)),
+        ("clippy for Fastly", clippy_for(fastly::PACKAGE, fastly::TARGET)),
         ("clippy for Spin", clippy_for(spin::PACKAGE, spin::TARGET)),
         ("doc", doc()),
         ("doc for Workers", doc_for(cloudflare::PACKAGE, cloudflare::TARGET)),
+        ("doc for Fastly", doc_for(fastly::PACKAGE, fastly::TARGET)),
         ("doc for Spin", doc_for(spin::PACKAGE, spin::TARGET)),
     ];
     let mut failed = Vec::new();
@@ -46,6 +48,8 @@ fn clippy() -> Command {
         "--workspace",
         "--exclude",
         cloudflare::PACKAGE,
+        "--exclude",
+        fastly::PACKAGE,
         "--exclude",
         spin::PACKAGE,
         "--all-targets",
@@ -77,7 +81,7 @@ fn clippy_for(package: &str, target: &str) -> Command {
 fn doc() -> Command {
     let mut cargo = cargo();
     cargo.args(["doc", "--quiet", "--no-deps", "--workspace", "--exclude", cloudflare::PACKAGE]);
-    cargo.args(["--exclude", spin::PACKAGE]);
+    cargo.args(["--exclude", fastly::PACKAGE, "--exclude", spin::PACKAGE]);
     cargo.arg("--all-features").env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }

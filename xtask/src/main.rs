@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod cloudflare;
+mod fastly;
 mod fuzz;
 mod pushpin;
 mod run;
@@ -29,7 +30,8 @@ cargo xtask test [--only STEP]...              Set up what the tests need and ru
 cargo xtask check                              Formatting, lints and documentation, without running anything
 cargo xtask fuzz [TARGET]... [--seconds N]      Fuzz the decoders, each for 60 seconds if not said otherwise
 cargo xtask sim [ARG]...                       Play clients, instances and stores from seeds; try --help
-cargo xtask build cloudflare                   Build the Worker into targets/cloudflare/build
+cargo xtask build cloudflare|fastly|spin       Build the Worker into targets/cloudflare/build, the module for
+                                               Fastly, or the component for Spin
 cargo xtask up native [--port P] [--data DIR]  Build and run a server; prints `ready URL` once it serves
 cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebuilt]
                                                The same for the Worker, in workerd; a variable may also be given
@@ -57,12 +59,20 @@ enum Command {
     Check,
     Fuzz(fuzz::Fuzz),
     Sim { args: Vec<OsString> },
-    Build,
+    Build(Built),
     UpNative(up::Native),
     UpCloudflare(up::Cloudflare),
     UpSpin(up::Spin),
     UpPushpin(pushpin::Pushpin),
     Bench { name: bench::Name, args: Vec<OsString> },
+}
+
+/// What is built for a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Built {
+    Cloudflare,
+    Fastly,
+    Spin,
 }
 
 fn main() -> ExitCode {
@@ -82,7 +92,9 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Fuzz(fuzz) => fuzz::run(&fuzz),
         Command::Sim { args } => sim::run(&args),
-        Command::Build => cloudflare::build(&run::Output::Shown),
+        Command::Build(Built::Cloudflare) => cloudflare::build(&run::Output::Shown),
+        Command::Build(Built::Fastly) => fastly::build(&run::Output::Shown),
+        Command::Build(Built::Spin) => spin::build(&run::Output::Shown),
         Command::UpNative(native) => up::native(&native),
         Command::UpCloudflare(worker) => up::cloudflare(&worker),
         Command::UpSpin(app) => up::spin(&app),
@@ -111,8 +123,10 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "fuzz" => Command::Fuzz(fuzz::Fuzz::default()),
         "sim" => return Ok(Command::Sim { args: args.raw_args()?.collect() }),
         "build" => match args.value()?.string()?.as_str() {
-            "cloudflare" => Command::Build,
-            other => return Err(format!("{other} is not built here; cloudflare is").into()),
+            "cloudflare" => Command::Build(Built::Cloudflare),
+            "fastly" => Command::Build(Built::Fastly),
+            "spin" => Command::Build(Built::Spin),
+            other => return Err(format!("{other} is not built here; cloudflare, fastly and spin are").into()),
         },
         "up" => match args.value()?.string()?.as_str() {
             "native" => Command::UpNative(up::Native::default()),
@@ -233,6 +247,7 @@ mod tests {
         assert!(parsed("up mars").is_err());
         assert!(parsed("up native --var A=B").is_err());
         assert!(parsed("build native").is_err());
+        assert!(matches!(parsed("build spin"), Ok(Command::Build(Built::Spin))));
         assert!(parsed("check").is_ok());
     }
 }

@@ -4,7 +4,7 @@
 //! wait for time to pass, and so run alone, when nothing else takes the processor from them.
 
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{cloudflare, pushpin, sim, spin, tools, up, wasm};
+use crate::{cloudflare, fastly, pushpin, sim, spin, tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -132,8 +132,17 @@ pub(crate) fn run(only: &[Name]) -> Result {
 }
 
 /// The crates that are built for this machine: all but those that make a Wasm module.
-const NATIVE: [&str; 7] =
-    ["--workspace", "--exclude", wasm::PROBE, "--exclude", cloudflare::PACKAGE, "--exclude", spin::PACKAGE];
+const NATIVE: [&str; 9] = [
+    "--workspace",
+    "--exclude",
+    wasm::PROBE,
+    "--exclude",
+    cloudflare::PACKAGE,
+    "--exclude",
+    fastly::PACKAGE,
+    "--exclude",
+    spin::PACKAGE,
+];
 
 fn test_rust(output: &Output) -> Result {
     output.run(cargo().args(["test", "--quiet", "--no-run"]).args(NATIVE))?;

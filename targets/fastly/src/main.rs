@@ -1,0 +1,155 @@
+//! yonder on Fastly Compute.
+//!
+//! Any number of instances of this module run at once, each for one request at a time, and all write to one KV Store by
+//! keys that are never used twice (`listed`). WebSockets are handed to Fanout, which asks back by HTTP. The rooms of an
+//! instance are the core's ([`yonder_core::instance`]).
+//!
+//! What is true of this platform only stands here.
+
+mod setup;
+mod store;
+mod tasks;
+mod web;
+
+use fastly::Request;
+use fastly::http::serve::Serve;
+use setup::Settings;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::FastlyKv;
+use tasks::Tasks;
+use yonder_core::grip;
+use yonder_core::http::{ApiError, Config, Route};
+use yonder_core::instance::{Answered, Instance, Runtime};
+use yonder_core::kv::{Cost, KvConfig, KvError};
+use yonder_core::listed::Listed;
+use yonder_core::log::LogError;
+use yonder_core::{DocName, Millis};
+
+/// Requests that an instance serves, one after the other; what it has learnt of documents is good for the next.
+const REQUESTS: usize = 100;
+/// Of the 128 MiB that an instance may have, what the next request has to find free is the rest.
+const MEMORY_MIB: u32 = 48;
+/// How long it waits for the next.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what nobody waits for any more goes on: a compaction, most often.
+const AFTERWARDS: Duration = Duration::from_secs(10);
+
+/// What the platform does for an instance.
+struct Fastly {
+    kv: FastlyKv,
+}
+
+impl Runtime for Fastly {
+    type Log = Listed<FastlyKv>;
+
+    fn now(&self) -> Millis {
+        store::now()
+    }
+
+    fn log(&self, doc: &DocName) -> Self::Log {
+        Listed::new(self.kv.clone(), doc, KvConfig::default())
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        tasks::spawn(work);
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        tasks::sleep(milliseconds).await;
+    }
+
+    async fn publish(&self, url: &str, authorization: Option<&str>, body: String) {
+        if let Err(error) = web::post(url, authorization, body).await {
+            eprintln!("the proxy at {url} does not take what is published: {error}");
+        }
+    }
+
+    fn spent(&self, _: Cost) {}
+}
+
+/// An instance, and what runs it.
+struct Server {
+    config: Arc<Config>,
+    settings: Settings,
+    /// Set up by whoever comes first; after a failure, by the next.
+    instance: Option<Rc<Instance<Fastly>>>,
+    tasks: Tasks,
+}
+
+fn main() {
+    let settings = Settings::open();
+    let config = Arc::new(settings.config());
+    let mut server = Server { config, settings, instance: None, tasks: Tasks::new() };
+    let serve = Serve::new().with_max_requests(REQUESTS).with_max_memory(MEMORY_MIB).with_timeout(PATIENCE);
+    serve.run(|request| server.handle(request));
+}
+
+impl Server {
+    /// Answers a client's request, or a proxy's.
+    fn handle(&mut self, request: Request) {
+        let (path, is_head) = (request.get_path().to_owned(), request.get_method_str() == "HEAD");
+        let route = web::routed(&self.config, &request);
+        match self.respond(route, request) {
+            Ok(Some(Answered::Reply(reply))) => web::answer(path, reply, is_head),
+            Ok(Some(Answered::Events(mut reply, mut events))) => {
+                let first = std::mem::take(&mut reply.body);
+                let mut body = web::Streaming::begin(&reply);
+                let mut next = Some(first);
+                while let Some(bytes) = next {
+                    if !body.write(&bytes) {
+                        break;
+                    }
+                    let rest = async move { (events.next().await, events) };
+                    let Some((following, back)) = self.tasks.run(rest, None) else { return };
+                    (next, events) = (following, back);
+                }
+            }
+            // Fanout has it.
+            Ok(None) => {}
+            Err(error) => web::answer(path, error.into(), is_head),
+        }
+        self.tasks.finish(Instant::now() + AFTERWARDS);
+    }
+
+    fn respond(&mut self, route: Route, mut request: Request) -> Result<Option<Answered<Fastly>>, ApiError> {
+        let asking = match route {
+            Route::Reply(reply) => return Ok(Some(Answered::Reply(reply))),
+            Route::Socket(granted) => {
+                let Some(exchange) = web::Exchange::of(&request) else {
+                    return web::hand_off(request).map(|()| None);
+                };
+                let body = web::body(&mut request, grip::REQUEST_MAX)?;
+                let instance = self.instance()?;
+                let answered = async move { instance.exchange(granted, &exchange.request(body)).await };
+                return self.run(answered)?.map(|reply| Some(Answered::Reply(reply)));
+            }
+            Route::Document(asking) => asking,
+            Route::Body { limit, then, .. } => then(web::body(&mut request, limit)?)?,
+            Route::Catalog { op, then } => {
+                let instance = self.instance()?;
+                let listed = async move { instance.catalog(&instance.runtime().kv, op).await };
+                return Ok(Some(Answered::Reply(then(self.run(listed)??))));
+            }
+        };
+        let instance = self.instance()?;
+        self.run(async move { instance.ask(asking).await }).map(Some)
+    }
+
+    /// Runs this until it is done.
+    fn run<T: 'static>(&mut self, work: impl Future<Output = T> + 'static) -> Result<T, ApiError> {
+        self.tasks.run(work, None).ok_or_else(|| ApiError::internal("nothing goes on"))
+    }
+
+    fn instance(&mut self) -> Result<Rc<Instance<Fastly>>, ApiError> {
+        if let Some(instance) = &self.instance {
+            return Ok(Rc::clone(instance));
+        }
+        let unavailable = |error: KvError| ApiError::from(LogError::from(error));
+        let kv = FastlyKv::open().map_err(unavailable)?;
+        let proxies = self.settings.proxies().map_err(unavailable)?;
+        let instance = Rc::new(Instance::new(Fastly { kv }, Arc::clone(&self.config.limits), proxies));
+        Ok(Rc::clone(self.instance.insert(instance)))
+    }
+}
