@@ -23,11 +23,14 @@ pub mod publish;
 mod sealed;
 mod signature;
 
-pub use exchange::{Answer, Exchange, Request, Step};
+pub use exchange::{Answer, Exchange, Head, Request, Step};
 pub use proxies::{FASTLY_KEY, Proxies, Proxy};
 pub use signature::SignatureError;
 
+use crate::effect::Millis;
+use crate::http::{self, Config, Route};
 use crate::name::DocName;
+use std::sync::Arc;
 
 /// The type of a body of [`events`], of requests and of answers.
 pub const CONTENT_TYPE: &str = "application/websocket-events";
@@ -49,6 +52,16 @@ pub const KEEP_ALIVE: u32 = 20;
 /// Exactly as proxies write it: Pushpin refuses this of its clients, but passes other spellings on, signed.
 pub fn is_exchange(content_type: Option<&str>) -> bool {
     content_type == Some(CONTENT_TYPE)
+}
+
+/// Tells what a request is, as [`http::route`] does: one of a WebSocket is what opened it, a `GET`.
+pub fn route(config: &Arc<Config>, request: &http::Request<'_>, now: Millis) -> Route {
+    if !is_exchange((request.header)("content-type")) {
+        return http::route(config, request, now);
+    }
+    let header =
+        |name: &'static str| if name == "upgrade" { Some("websocket") } else { (request.header)(name) };
+    http::route(config, &http::Request { method: "GET", header: &header, ..*request }, now)
 }
 
 /// The channel on which what happens to a document is published. The letters of a key need no escaping anywhere.

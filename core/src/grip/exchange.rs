@@ -14,6 +14,36 @@ const CONNECTION_MAX: usize = 256;
 /// Bytes of an answer that are kept for what ends it: a close event, and nothing else.
 const RESERVED: usize = 160;
 
+/// The headers of a request, while its body is on its way.
+#[derive(Debug, Clone)]
+pub struct Head {
+    connection: Option<String>,
+    signature: Option<String>,
+    session: Option<String>,
+}
+
+impl Head {
+    /// Reads a request's headers, by their names in lower case; none if it is not one of a WebSocket.
+    pub fn read<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> Option<Self> {
+        let value = |name| header(name).map(str::to_owned);
+        super::is_exchange(header("content-type")).then(|| Self {
+            connection: value("connection-id"),
+            signature: value("grip-sig"),
+            session: value("meta-session"),
+        })
+    }
+
+    /// The request, with its body.
+    pub fn request(&self, body: Bytes) -> Request<'_> {
+        Request {
+            connection: self.connection.as_deref(),
+            signature: self.signature.as_deref(),
+            session: self.session.as_deref(),
+            body,
+        }
+    }
+}
+
 /// What is read of a request.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {

@@ -117,12 +117,12 @@ impl Server {
         let asking = match route {
             Route::Reply(reply) => return Ok(Some(Answered::Reply(reply))),
             Route::Socket(granted) => {
-                let Some(exchange) = web::Exchange::of(&request) else {
+                let Some(head) = grip::Head::read(|name| web::header(&request, name)) else {
                     return web::hand_off(request).map(|()| None);
                 };
                 let body = web::body(&mut request, grip::REQUEST_MAX)?;
                 let instance = self.instance()?;
-                let answered = async move { instance.exchange(granted, &exchange.request(body)).await };
+                let answered = async move { instance.exchange(granted, &head.request(body)).await };
                 return self.run(answered)?.map(|reply| Some(Answered::Reply(reply)));
             }
             Route::Document(asking) => asking,

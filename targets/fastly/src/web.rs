@@ -11,41 +11,14 @@ use std::fmt::Display;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use yonder_core::grip;
-use yonder_core::http::{ApiError, COMMON_HEADERS, Config, Reply, Request as CoreRequest, Route, route};
+use yonder_core::http::{ApiError, COMMON_HEADERS, Config, Reply, Request as CoreRequest, Route};
 
 /// This service, as Fanout reaches it, and where is published: backends, as `fastly.toml` has them.
 const SELF: &str = "self";
 const PUBLISHER: &str = "publisher";
 
-/// What is read of a request that is one of a WebSocket, which a proxy holds.
-pub(crate) struct Exchange {
-    connection: Option<String>,
-    signature: Option<String>,
-    session: Option<String>,
-}
-
-impl Exchange {
-    /// None if it is not one.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
-        let value = |name| header(request, name).map(str::to_owned);
-        grip::is_exchange(value("content-type").as_deref()).then(|| Self {
-            connection: value("connection-id"),
-            signature: value("grip-sig"),
-            session: value("meta-session"),
-        })
-    }
-
-    pub(crate) fn request(&self, body: Bytes) -> grip::Request<'_> {
-        grip::Request {
-            connection: self.connection.as_deref(),
-            signature: self.signature.as_deref(),
-            session: self.session.as_deref(),
-            body,
-        }
-    }
-}
-
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+/// A header of text.
+pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.get_header(name)?.to_str().ok()
 }
 
@@ -73,23 +46,18 @@ pub(crate) fn hand_off(request: Request) -> Result<(), ApiError> {
     Err(ApiError::internal(format!("Fanout does not take it: {cause}")))
 }
 
-/// Says what a request is. One of a WebSocket is the `GET` that opened it.
+/// Says what a request is.
 pub(crate) fn routed(config: &Arc<Config>, request: &Request) -> Route {
-    let exchanges = grip::is_exchange(header(request, "content-type"));
-    let header = |name: &'static str| match header(request, name) {
-        _ if exchanges && name == "upgrade" => Some("websocket"),
-        value => value,
-    };
     let url = request.get_url();
     let parts = CoreRequest {
-        method: if exchanges { "GET" } else { request.get_method_str() },
+        method: request.get_method_str(),
         path: url.path(),
         query: url.query().unwrap_or_default(),
-        header: &header,
+        header: &|name| header(request, name),
         secure: url.scheme() == "https",
         random: &|| u128::from(random()) << 64 | u128::from(random()),
     };
-    route(config, &parts, now())
+    grip::route(config, &parts, now())
 }
 
 /// Reads a body of at most `limit` bytes.

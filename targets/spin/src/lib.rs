@@ -8,6 +8,7 @@
 
 mod setup;
 mod store;
+mod turns;
 mod web;
 
 use bytes::Bytes;
@@ -132,10 +133,11 @@ async fn respond(config: &Config, route: Route, request: Request) -> Result<Answ
     let reply = match route {
         Route::Reply(reply) => reply,
         Route::Socket(granted) => {
-            let exchange = web::Exchange::of(&request).ok_or_else(ApiError::no_sockets)?;
+            let head = grip::Head::read(|name| web::header(&request, name));
+            let head = head.ok_or_else(ApiError::no_sockets)?;
             let body = web::body(request, grip::REQUEST_MAX).await?;
             let instance = instance(config).await.map_err(unavailable)?;
-            instance.exchange(granted, &exchange.request(body)).await?
+            instance.exchange(granted, &head.request(body)).await?
         }
         Route::Document(asking) => {
             return Ok(instance(config).await.map_err(unavailable)?.ask(asking).await);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use yonder_core::grip;
-use yonder_core::http::{ApiError, COMMON_HEADERS, Config, Reply, Request as CoreRequest, Route, route};
+use yonder_core::http::{ApiError, COMMON_HEADERS, Config, Reply, Request as CoreRequest, Route};
 
 /// How long a client may take for the next part of a body.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -42,36 +42,14 @@ impl http_body::Body for Body {
     }
 }
 
-/// What is read of a request that is one of a WebSocket, which a proxy holds.
-pub(crate) struct Exchange {
-    connection: Option<String>,
-    signature: Option<String>,
-    session: Option<String>,
-}
-
-impl Exchange {
-    /// None if it is not one.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
-        let value = |name| header(request, name);
-        grip::is_exchange(value("content-type").as_deref()).then(|| Self {
-            connection: value("connection-id"),
-            signature: value("grip-sig"),
-            session: value("meta-session"),
-        })
+/// A header of text.
+pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    match request.headers().get(name) {
+        Some(value) => value.to_str().ok(),
+        // HTTP/2 has it in `:authority`.
+        None if name == "host" => request.uri().authority().map(|authority| authority.as_str()),
+        None => None,
     }
-
-    pub(crate) fn request(&self, body: Bytes) -> grip::Request<'_> {
-        grip::Request {
-            connection: self.connection.as_deref(),
-            signature: self.signature.as_deref(),
-            session: self.session.as_deref(),
-            body,
-        }
-    }
-}
-
-fn header(request: &Request, name: &str) -> Option<String> {
-    Some(request.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
 /// Posts JSON, and awaits that it was taken.
@@ -93,28 +71,18 @@ pub(crate) async fn post(url: &str, authorization: Option<&str>, body: String) -
     }
 }
 
-/// Says what a request is. One of a WebSocket is the `GET` that opened it.
+/// Says what a request is.
 pub(crate) fn routed(config: &Arc<Config>, request: &Request) -> Route {
-    let (uri, headers) = (request.uri(), request.headers());
-    let exchanges = grip::is_exchange(header(request, "content-type").as_deref());
-    let header = |name: &'static str| match headers.get(name) {
-        _ if exchanges && name == "upgrade" => Some("websocket"),
-        Some(value) => value.to_str().ok(),
-        // HTTP/2 has it in `:authority`.
-        None if name == "host" => uri.authority().map(|authority| authority.as_str()),
-        None => None,
-    };
-    let asked_by_tls =
-        || headers.get("spin-full-url").is_some_and(|url| url.as_bytes().starts_with(b"https:"));
+    let uri = request.uri();
     let parts = CoreRequest {
-        method: if exchanges { "GET" } else { request.method().as_str() },
+        method: request.method().as_str(),
         path: uri.path(),
         query: uri.query().unwrap_or_default(),
-        header: &header,
-        secure: asked_by_tls(),
+        header: &|name| header(request, name),
+        secure: header(request, "spin-full-url").is_some_and(|url| url.starts_with("https:")),
         random: &random,
     };
-    route(config, &parts, now())
+    grip::route(config, &parts, now())
 }
 
 fn random() -> u128 {

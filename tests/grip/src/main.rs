@@ -73,11 +73,8 @@ impl Server for Backend {
             self.publish(&items);
             return reply;
         }
-        let answered = if grip::is_exchange(asked.header("content-type")) {
-            self.exchange(asked)
-        } else {
-            Err(ApiError::no_sockets())
-        };
+        let head = grip::Head::read(|name| asked.header(name)).ok_or_else(ApiError::no_sockets);
+        let answered = head.and_then(|head| self.exchange(asked, &head.request(asked.body.clone())));
         let (answer, items, what) = match answered {
             Ok(answered) => answered,
             Err(error) => {
@@ -105,13 +102,11 @@ impl Backend {
     }
 
     /// Answers a request of a WebSocket, and tells what others are to get, and what it was.
-    fn exchange(&self, asked: &Asked) -> Result<(Answer, Vec<publish::Item>, String), ApiError> {
-        let request = grip::Request {
-            connection: asked.header("connection-id"),
-            signature: asked.header("grip-sig"),
-            session: asked.header("meta-session"),
-            body: asked.body.clone(),
-        };
+    fn exchange(
+        &self,
+        asked: &Asked,
+        request: &grip::Request<'_>,
+    ) -> Result<(Answer, Vec<publish::Item>, String), ApiError> {
         let conn = yonder_core::ConnId(self.next_conn.fetch_add(1, Ordering::Relaxed));
         let socket = if asked.path.starts_with("/echo/") {
             DocName::from_path(asked.path.trim_start_matches('/'))
@@ -124,13 +119,13 @@ impl Backend {
             Ok(socket) => socket,
             Err(error) => {
                 let doc = DocName::new("refused")?;
-                let (mut exchange, _) = Exchange::begin(&request, &self.proxies, &doc, conn, now())?;
+                let (mut exchange, _) = Exchange::begin(request, &self.proxies, &doc, conn, now())?;
                 exchange.send(&wire::refusal(&error.message));
                 exchange.close(error.close());
                 return Ok((exchange.finish(&self.proxies), Vec::new(), "refused".to_owned()));
             }
         };
-        let (mut exchange, steps) = Exchange::begin(&request, &self.proxies, &doc, conn, now())?;
+        let (mut exchange, steps) = Exchange::begin(request, &self.proxies, &doc, conn, now())?;
         let what = steps.iter().map(|step| match step {
             grip::Step::Open => "open".to_owned(),
             grip::Step::Resume(parked) => format!("resume({})", parked.len()),
@@ -146,18 +141,17 @@ impl Backend {
         Ok((exchange.finish(&self.proxies), items, what))
     }
 
-    /// What a request on this path is: asked as the client did, whom the proxy hides.
+    /// What a request on this path is.
     fn socket(&self, asked: &Asked) -> Result<Result<(DocName, Grant), ApiError>, ApiError> {
-        let header = |name: &str| if name == "upgrade" { Some("websocket") } else { asked.header(name) };
         let request = Request {
-            method: "GET",
+            method: "POST",
             path: &asked.path,
             query: &asked.query,
-            header: &header,
+            header: &|name| asked.header(name),
             secure: false,
             random: &|| 7,
         };
-        match yonder_core::http::route(&self.config, &request, now()) {
+        match grip::route(&self.config, &request, now()) {
             Route::Socket(socket) => Ok(socket),
             Route::Reply(_) | Route::Document(_) | Route::Body { .. } | Route::Catalog { .. } => {
                 Err(ApiError::not_found())
