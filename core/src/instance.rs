@@ -14,6 +14,7 @@ mod waiting;
 
 pub use waiting::Events;
 
+use crate::collections::Map;
 use crate::effect::{ConnId, Input, Millis, OpId};
 use crate::grip::Proxies;
 use crate::http::{ApiError, Asking, Reply};
@@ -27,7 +28,6 @@ use crate::room::{Residency, RoomConfig};
 use crate::sequenced::Sequenced;
 use core::cell::{Cell, RefCell};
 use home::{Answer, Home};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use waiting::Seat;
@@ -86,7 +86,7 @@ pub struct Instance<R: Runtime> {
     runtime: Rc<R>,
     config: RoomConfig,
     proxies: Option<Rc<Proxies>>,
-    homes: RefCell<BTreeMap<DocName, Rc<Home<R>>>>,
+    homes: RefCell<Map<DocName, Rc<Home<R>>>>,
     next_conn: Cell<u64>,
     /// How often a room was asked for.
     turn: Cell<u64>,
@@ -179,17 +179,17 @@ impl<R: Runtime> Instance<R> {
         self.turn.set(self.turn.get() + 1);
         let mut homes = self.homes.borrow_mut();
         let new = || Rc::new(Home::new(&self.runtime, doc, self.proxies.clone(), self.config.clone()));
-        let home = homes.entry(doc.clone()).or_insert_with(new);
+        let home = homes.get_or_insert_with(doc.clone(), new);
         home.used.set(self.turn.get());
         let home = Rc::clone(home);
         if homes.len() > RESTING {
             // Nobody waits for it, and nothing of it is under way.
             let rests = |home: &Rc<Home<R>>| Rc::strong_count(home) == 1;
-            let resting = homes.iter().filter(|(_, home)| rests(home));
-            let mut resting: Vec<_> = resting.map(|(doc, home)| (home.used.get(), doc.clone())).collect();
-            resting.sort();
-            for (_, doc) in resting.into_iter().take(homes.len() - RESTING) {
-                homes.remove(&doc);
+            let mut resting: Vec<u64> =
+                homes.values().filter(|home| rests(home)).map(|home| home.used.get()).collect();
+            resting.sort_unstable();
+            if let Some(last) = resting.into_iter().take(homes.len() - RESTING).next_back() {
+                homes.retain(|_, home| home.used.get() > last || !rests(home));
             }
         }
         home

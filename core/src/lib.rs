@@ -39,6 +39,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod collections;
 mod document;
 mod effect;
 pub mod grip;

@@ -37,6 +37,7 @@ mod write;
 
 pub use catalog::list_documents;
 
+use crate::collections::{Map, Set};
 use crate::effect::{Millis, OpId};
 use crate::kv::entry::Covers;
 use crate::kv::{self, Cost, Kv, KvConfig, ListKv, Metered};
@@ -44,7 +45,7 @@ use crate::log::{LogError, LogOp, LogReply};
 use crate::name::DocName;
 use core::cell::RefCell;
 use keys::{EntryKey, Key, Keys};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use view::View;
 use write::Attempt;
@@ -66,15 +67,15 @@ pub struct Listed<K> {
 #[derive(Debug, Default)]
 struct State {
     /// Keys that were listed or written, and when.
-    seen: BTreeMap<Key, Millis>,
+    seen: Map<Key, Millis>,
     /// When the last list was begun.
     listed: Option<Millis>,
     /// What listed snapshots cover.
-    covers: BTreeMap<u64, Arc<Covers>>,
+    covers: Map<u64, Arc<Covers>>,
     /// Snapshots that were read whole.
-    whole: BTreeSet<u64>,
+    whole: Set<u64>,
     /// The live entries that the last replies were about, and their generation.
-    told: (u32, BTreeSet<EntryKey>),
+    told: (u32, Set<EntryKey>),
     /// Requests that may be tried again.
     attempts: VecDeque<(OpId, Attempt)>,
     /// The generation that is in the catalogue.
@@ -132,10 +133,10 @@ impl<K: ListKv> Listed<K> {
     async fn list(&self, kv: &impl ListKv) -> Result<View, LogError> {
         let started = kv.now();
         let keys = list_all(kv, &self.keys.prefix('d')).await?;
-        let listed: BTreeSet<_> = keys.iter().filter_map(|key| self.keys.read(key)).collect();
+        let listed: Set<_> = keys.iter().filter_map(|key| self.keys.read(key)).collect();
         let mut state = self.state.borrow_mut();
-        for key in &listed {
-            let seen = state.seen.entry(*key).or_insert(started);
+        for key in listed.iter() {
+            let seen = state.seen.get_or_insert_with(*key, || started);
             *seen = (*seen).max(started);
         }
         state.listed = state.listed.max(Some(started));
@@ -154,7 +155,7 @@ impl<K: ListKv> Listed<K> {
             // A clock that went back says nothing.
             let trust = |listed: Millis| kv.now().since(listed) < self.config.trust && listed <= kv.now();
             if state.listed.is_some_and(trust) {
-                return Ok(View::new(state.seen.keys().copied(), BTreeSet::new()));
+                return Ok(View::new(state.seen.keys().copied(), Set::new()));
             }
         }
         self.list(kv).await
@@ -173,7 +174,7 @@ impl State {
     }
 
     /// Forgets entries that were not listed.
-    fn forget_but(&mut self, listed: &BTreeSet<Key>) {
+    fn forget_but(&mut self, listed: &Set<Key>) {
         self.seen.retain(|key, _| listed.contains(key) || !matches!(key, Key::Entry(..)));
         self.forget_unseen();
     }
@@ -185,7 +186,7 @@ impl State {
             Key::Entry(_, entry) => Some(entry.id),
             Key::Birth(_) | Key::Tombstone(_) => None,
         });
-        let ids: BTreeSet<_> = entries.collect();
+        let ids: Set<_> = entries.collect();
         covers.retain(|id, _| ids.contains(id));
         whole.retain(|id| ids.contains(id));
         told.1.retain(|entry| ids.contains(&entry.id));

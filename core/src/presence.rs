@@ -19,18 +19,18 @@ mod kept;
 
 pub(crate) use kept::{Kept, Roster, Sender, Verdict as Judged};
 
+use crate::collections::Map;
 use crate::effect::{ConnId, Millis};
 use crate::limits::Limits;
 use crate::session::ParkedClient;
 use crate::update::is_json;
 use crate::wire::{Reader, WireError, put_var_bytes, put_var_uint};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// The awareness states of one document.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Presence {
-    clients: BTreeMap<u64, Client>,
+    clients: Map<u64, Client>,
     /// Counts the changes that everyone is told of.
     version: u64,
     /// No state is due for removal before this. It may be early, never late.
@@ -176,7 +176,7 @@ impl Presence {
     /// Everything shown, as one awareness update; none if nobody is there.
     pub(crate) fn states(&self) -> Option<Bytes> {
         let mut all = Writer::default();
-        for (client, known) in &self.clients {
+        for (client, known) in self.clients.iter() {
             if let State::Shown(state) = &known.state {
                 all.push(*client, known.clock, Some(state));
             }
@@ -215,7 +215,7 @@ impl Presence {
     /// Removes what belongs to a connection that closed.
     pub(crate) fn close(&mut self, now: Millis, conn: ConnId, limits: &Limits) -> Closed {
         let mut questions = Vec::new();
-        for (client, known) in &mut self.clients {
+        for (client, known) in self.clients.iter_mut() {
             if known.claimed_by == Some(conn) {
                 known.claimed_by = None;
             }
@@ -351,7 +351,7 @@ impl Presence {
     fn remove(&mut self, now: Millis, limits: &Limits, gone: impl Fn(&Client) -> bool) -> Option<Bytes> {
         let mut removals = Writer::default();
         let changed = self.version + 1;
-        for (client, known) in &mut self.clients {
+        for (client, known) in self.clients.iter_mut() {
             if known.state != State::Removed && gone(known) {
                 removals.push(*client, known.clock, None);
                 (known.state, known.owner, known.seen) = (State::Removed, None, now);

@@ -8,7 +8,8 @@
 //! - An update is checked, relayed and stored as the bytes that came; the document is not loaded for it.
 //! - Nothing that says "I have it" leaves before the store said so: an echo (102) waits for all that its client
 //!   had when it asked, edits from before the connection included; an answer to a state vector for all that was
-//!   accepted before the question. Relaying is earlier: the sender still holds what was not acknowledged.
+//!   accepted before the question. Relaying is earlier where the room has the document alone: the sender still holds
+//!   what was not acknowledged.
 
 mod batches;
 mod messages;
@@ -21,6 +22,7 @@ mod shelf;
 mod streams;
 
 use crate::auth::Grant;
+use crate::collections::{Map, Set};
 use crate::document::{Document, Outcome};
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
 use crate::http::ApiError;
@@ -29,11 +31,12 @@ use crate::log::{Life, LogError, LogReply, PresencePart, Tail};
 use crate::presence::Presence;
 use crate::session::Session;
 use crate::wire;
+use bytes::Bytes;
 use owed::{Owed, Waiting};
 use readers::Readers;
 use requests::{Asked, Asking};
 use shelf::Shelves;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use streams::Stream;
 
@@ -78,12 +81,14 @@ impl Residency {
 #[derive(Debug)]
 pub struct Room {
     config: RoomConfig,
-    sessions: BTreeMap<ConnId, Session>,
+    sessions: Map<ConnId, Session>,
     presence: Presence,
     /// Presence instead of that and of [`Room::streams`], where any number of instances share the document.
     shelves: Option<Shelves>,
     document: Document,
     waiting: Vec<Waiting>,
+    /// Edits that sockets get once so many accepted updates are stored.
+    relays: VecDeque<(u64, To, Bytes)>,
     /// No grant ends before this. It may be early, never late.
     next_grant_end: Option<Millis>,
     /// Sessions whose parked form may have changed.
@@ -92,7 +97,7 @@ pub struct Room {
     resumed_unstored: bool,
     readers: Readers,
     /// Presence streams of HTTP clients, beside the one that they share with the sessions.
-    streams: BTreeMap<String, Stream>,
+    streams: Map<String, Stream>,
     /// No version of a presence stream that was deleted lies above this.
     versions: u64,
     /// When the room was made.
@@ -100,7 +105,7 @@ pub struct Room {
     /// Requests that wait to learn whether the document is there.
     asking: Vec<Asking>,
     /// Requests to the store on behalf of single HTTP requests.
-    asked: BTreeMap<OpId, (ConnId, Asked)>,
+    asked: Map<OpId, (ConnId, Asked)>,
     /// Since when nobody is here.
     alone_since: Option<Millis>,
 }
@@ -108,23 +113,24 @@ pub struct Room {
 impl Room {
     /// A room without connections, cold.
     pub fn new(config: RoomConfig) -> Self {
-        let residency = config.residency;
+        let (residency, readers) = (config.residency, Readers::new(&config));
         Self {
             config,
-            sessions: BTreeMap::new(),
+            sessions: Map::new(),
             presence: Presence::default(),
             shelves: Shelves::of_room(residency),
             document: Document::new(residency),
             waiting: Vec::new(),
+            relays: VecDeque::new(),
             next_grant_end: None,
             unparked: Vec::new(),
             resumed_unstored: false,
-            readers: Readers::new(residency),
-            streams: BTreeMap::new(),
+            readers,
+            streams: Map::new(),
             versions: 0,
             born: Millis(0),
             asking: Vec::new(),
-            asked: BTreeMap::new(),
+            asked: Map::new(),
             alone_since: None,
         }
     }
@@ -152,6 +158,7 @@ impl Room {
             }
             Input::Tick => self.tick(now, effects),
         }
+        self.relay_stored(effects);
         self.answer(now, effects);
         self.tend_presence(now, effects);
         self.serve_readers(now, effects);
@@ -200,14 +207,30 @@ impl Room {
     /// Sends everyone away if it turns out that the document was deleted: whoever is here came before that was known.
     fn settle_life(&mut self, now: Millis, known: Option<Tail>, effects: &mut Effects) {
         let Some(tail) = self.document.tail().cloned() else { return };
-        let begun_anew = known.is_some_and(|known| {
-            let rises = known.end.generation() < tail.end.generation();
-            known.life == Life::Live && tail.life != Life::Deleted && rises
-        });
-        if tail.life == Life::Deleted || begun_anew {
-            self.document.begin_anew(Tail { life: Life::Deleted, ..tail.clone() });
+        if tail.life == Life::Deleted {
+            self.document.begin_anew(tail.clone());
             self.end_document(now, effects);
-            self.document.begin_anew(tail);
+            return;
+        }
+        let generation = tail.end.generation();
+        if known.is_some_and(|known| known.life == Life::Live && known.end.generation() < generation) {
+            self.begin_again(now, tail, effects);
+        }
+    }
+
+    /// The document was deleted, and made again elsewhere. Who follows its former life is sent away; who came since then
+    /// waits for an answer, and gets that of the document as it is.
+    fn begin_again(&mut self, now: Millis, tail: Tail, effects: &mut Effects) {
+        let generation = tail.end.generation();
+        self.document.begin_anew(tail);
+        self.readers.end(&ApiError::no_document(), effects, |reader| {
+            let place = reader.updates.as_ref();
+            place.is_none_or(|place| reader.loads > 0 && place.generation() < generation)
+        });
+        let is_of_former =
+            |conn: &ConnId| self.readers.place_of(*conn).is_some_and(|place| place.generation() < generation);
+        for conn in self.sessions.keys().copied().filter(is_of_former).collect::<Vec<_>>() {
+            self.send_away(now, conn, Close::NOT_FOUND, DELETED, effects);
         }
     }
 
@@ -287,7 +310,9 @@ impl Room {
     }
 
     fn open(&mut self, now: Millis, conn: ConnId, grant: Grant, effects: &mut Effects) {
-        if self.document.tail().is_some_and(|tail| tail.life == Life::Deleted) {
+        let is_deleted = self.document.tail().is_some_and(|tail| tail.life == Life::Deleted);
+        // Elsewhere it may have been made again: then it is looked at for this connection.
+        if is_deleted && !self.config.residency.is_shared() {
             effects.send(To::Conn(conn), wire::refusal(DELETED));
             effects.close(conn, Close::new(Close::NOT_FOUND, DELETED));
             return;
@@ -352,7 +377,7 @@ impl Room {
                 .for_each(|part| self.presence_failed(now, part, error, effects));
         }
         self.refuse_waiting(&error.into(), effects, |waiting| matches!(waiting.what, Owed::View(_)));
-        let conns: BTreeSet<_> = self
+        let conns: Set<_> = self
             .waiting
             .iter()
             .filter(|waiting| matches!(waiting.what, Owed::Question | Owed::Answer(_) | Owed::Verdict(_)))
@@ -365,11 +390,15 @@ impl Room {
 
     fn close_all(&mut self, now: Millis, code: u16, why: &str, effects: &mut Effects) {
         for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
-            if code == Close::NOT_FOUND {
-                effects.send(To::Conn(conn), wire::refusal(why));
-            }
-            self.close(now, conn, Close::new(code, why), effects);
+            self.send_away(now, conn, code, why, effects);
         }
+    }
+
+    fn send_away(&mut self, now: Millis, conn: ConnId, code: u16, why: &str, effects: &mut Effects) {
+        if code == Close::NOT_FOUND {
+            effects.send(To::Conn(conn), wire::refusal(why));
+        }
+        self.close(now, conn, Close::new(code, why), effects);
     }
 
     fn close(&mut self, now: Millis, conn: ConnId, reason: Close, effects: &mut Effects) {

@@ -70,6 +70,7 @@ mod numbers;
 mod seen;
 mod versions;
 
+use crate::collections::Map;
 use crate::effect::OpId;
 use crate::kv::{self, Cost, CountKv, KvConfig, Metered};
 use crate::log::{LogError, LogOp, LogReply};
@@ -78,7 +79,6 @@ use append::Attempt;
 use core::cell::{Ref, RefCell, RefMut};
 use keys::Keys;
 use known::Known;
-use std::collections::BTreeMap;
 
 /// The log of one document. Any number of instances may use the same store.
 #[derive(Debug)]
@@ -88,9 +88,9 @@ pub struct Sequenced<K> {
     config: KvConfig,
     known: RefCell<Known>,
     /// Appends that may have been done, by their requests.
-    attempts: RefCell<BTreeMap<OpId, Attempt>>,
+    attempts: RefCell<Map<OpId, Attempt>>,
     /// Deletions that were begun, and the generation of each.
-    deletions: RefCell<BTreeMap<OpId, u64>>,
+    deletions: RefCell<Map<OpId, u64>>,
 }
 
 impl<K: CountKv> Sequenced<K> {

@@ -10,8 +10,8 @@ mod structs;
 
 pub(crate) use structs::{Body, Id, MAX_DEPTH, Parent, Part, is_json, read_any};
 
+use crate::collections::Map;
 use crate::wire::{Reader, WireError, put_var_uint};
-use std::collections::BTreeMap;
 use structs::{MAX_CLOCK, clock, count, distinct, read_delete_set, read_struct};
 
 /// What an update says of itself.
@@ -163,9 +163,9 @@ pub(crate) fn walk<'a>(update: &'a [u8], visit: &mut dyn FnMut(Part<'a>)) -> Res
 }
 
 /// Reads a V1 state vector: the clock of each client.
-pub fn read_state_vector(state_vector: &[u8]) -> Result<BTreeMap<u64, u64>, UpdateError> {
+pub fn read_state_vector(state_vector: &[u8]) -> Result<Map<u64, u64>, UpdateError> {
     let mut reader = Reader::new(state_vector);
-    let mut clocks = BTreeMap::new();
+    let mut clocks = Map::new();
     for _ in 0..count(&mut reader, 2)? {
         let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
         if clock > u64::from(u32::MAX) {

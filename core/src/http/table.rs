@@ -143,16 +143,13 @@ pub(super) fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
         if op.is_some() {
             return Found { op, id, rest, methods: String::new() };
         }
-        allowed.extend(methods.iter().map(|(known, _)| *known));
-        if has("GET").is_some() {
-            allowed.push("HEAD");
+        let head = has("GET").map(|_| "HEAD");
+        for method in methods.iter().map(|(known, _)| *known).chain(head).chain(["OPTIONS"]) {
+            if let Err(place) = allowed.binary_search(&method) {
+                allowed.insert(place, method);
+            }
         }
     }
-    if !allowed.is_empty() {
-        allowed.push("OPTIONS");
-    }
-    allowed.sort_unstable();
-    allowed.dedup();
     Found { op: None, id: "", rest: "", methods: allowed.join(", ") }
 }
 

@@ -1,6 +1,7 @@
 //! A room and what stands around it: its log, and everyone who waits for it.
 
 use super::{DocumentLog as _, Runtime};
+use crate::collections::Map;
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
 use crate::grip::publish::{Item, bodies};
 use crate::grip::{Exchange, Proxies};
@@ -13,7 +14,7 @@ use crate::room::{Room, RoomConfig};
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Bytes that may wait for one event stream: who takes them slower than they come is sent away, and comes back.
@@ -30,7 +31,7 @@ pub(super) struct Home<R: Runtime> {
     room: RefCell<(Room, Effects)>,
     /// Rooms that there were before: what one asked of the log, the next does not hear of.
     rooms: Cell<u64>,
-    waiters: RefCell<BTreeMap<ConnId, Waiter>>,
+    waiters: RefCell<Map<ConnId, Waiter>>,
     /// Compactions under way.
     compacting: Cell<usize>,
     /// Whether somebody waits for these.
@@ -40,8 +41,7 @@ pub(super) struct Home<R: Runtime> {
     pub(super) used: Cell<u64>,
 }
 
-/// What is published, in the order in which the room said it. An edit does not wait until it is stored, as on any host:
-/// whoever has it brings it along at the next sync.
+/// What is published, in the order in which the room said it.
 #[derive(Debug, Default)]
 struct Outbox {
     items: Vec<Item>,
@@ -162,7 +162,7 @@ impl<R: Runtime> Home<R> {
         take: impl FnOnce(&mut Waiter) -> Option<T>,
     ) -> Option<T> {
         let mut waiters = self.waiters.borrow_mut();
-        let waiter = waiters.entry(conn).or_default();
+        let waiter = waiters.get_or_insert_with(conn, Waiter::default);
         let taken = take(waiter);
         if taken.is_none() && !waiter.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             waiter.waker = Some(waker.clone());

@@ -1,10 +1,10 @@
 //! The catalogue: a key for each generation of a document, written before anything of it is.
 
 use super::keys::read_index;
+use crate::collections::Set;
 use crate::kv::ListKv;
 use crate::log::LogError;
 use crate::name::{DocName, key_beginning};
-use std::collections::BTreeSet;
 
 /// Names of documents as [`crate::log::CatalogOp::List`] asks for them, in their order: it lists all that may have the
 /// prefix, since keys sort otherwise than names do.
@@ -21,7 +21,7 @@ pub async fn list_documents(
     limit: usize,
 ) -> Result<Vec<DocName>, LogError> {
     let beginning = format!("i{}", key_beginning(prefix));
-    let (mut names, mut cursor) = (BTreeSet::new(), None::<String>);
+    let (mut names, mut cursor) = (Set::new(), None::<String>);
     loop {
         let page = kv.list(&beginning, cursor.as_deref()).await?;
         for (name, _) in page.keys.iter().filter_map(|key| read_index(key)) {

@@ -4,10 +4,10 @@ use super::keys::{EntryKey, Key};
 use super::read::{Fault, Live};
 use super::view::View;
 use super::{Listed, list_all};
+use crate::collections::Set;
 use crate::effect::Millis;
 use crate::kv::{Kv, ListKv};
 use crate::log::LogError;
-use std::collections::BTreeSet;
 
 /// Milliseconds after which parts that belong to nothing are deleted: a day.
 const ORPHANED_AFTER: u64 = 86_400_000;
@@ -23,7 +23,7 @@ impl<K: ListKv> Listed<K> {
         let parts = live.tail().snapshot_bytes / (self.config.value_bytes.max(1) as u64);
         let mut budget = self.budget(usize::try_from(parts).unwrap_or(usize::MAX).saturating_mul(2));
         let doomed = self.doomed(kv, view, live).await?;
-        let mut gone = BTreeSet::new();
+        let mut gone = Set::new();
         for entry in &doomed {
             let key = Key::Entry(view.generation, *entry);
             // The value before its parts: an entry that is listed has all of them.
@@ -33,7 +33,7 @@ impl<K: ListKv> Listed<K> {
             }
         }
         let now = kv.now();
-        let stored: BTreeSet<_> = view.entries.iter().chain(&live.entries).map(|entry| entry.id).collect();
+        let stored: Set<_> = view.entries.iter().chain(&live.entries).map(|entry| entry.id).collect();
         for key in list_all(kv, &self.keys.prefix('p')).await? {
             let Some((generation, time, id)) = self.keys.read_part(&key) else { continue };
             let is_orphan =
@@ -71,7 +71,7 @@ impl<K: ListKv> Listed<K> {
         // Two tombstones stay: where the last is not visible yet, the one before is.
         let is_left = |key: &&Key| !matches!(key, Key::Tombstone(of) if of.saturating_add(2) >= alive);
         let dead: Vec<_> = dead.iter().filter(is_left).collect();
-        let generations: BTreeSet<_> = dead.iter().map(|key| key.generation()).collect();
+        let generations: Set<_> = dead.iter().map(|key| key.generation()).collect();
         // One after the other: what is deleted again and again must not use up what a request may delete.
         for generation in generations {
             budget.delete(kv, &self.keys.index(generation)).await?;
@@ -95,13 +95,13 @@ impl<K: ListKv> Listed<K> {
     /// Listed entries that may be deleted: updates first, so that the snapshots that cover these stay the longest.
     async fn doomed(&self, kv: &impl Kv, view: &View, live: &Live) -> Result<Vec<EntryKey>, Fault> {
         let now = kv.now();
-        let mut covered = BTreeSet::new();
+        let mut covered = Set::new();
         for entry in view.entries.iter().filter(|entry| entry.is_snapshot) {
             // One that was made just now is not older than the grace period.
             if now.since(entry.time) < self.config.grace || live.names.of(entry.id).is_none() {
                 continue;
             }
-            let names = live.names.with_covered(BTreeSet::from([entry.id]));
+            let names = live.names.with_covered(Set::from_iter([entry.id]));
             let is_covered =
                 |of: &EntryKey| of.id != entry.id && names.contains(&of.id) && !covered.contains(&of.id);
             if !view.entries.iter().any(is_covered) {
@@ -117,8 +117,9 @@ impl<K: ListKv> Listed<K> {
             covered.extend(names.into_iter().filter(|id| *id != entry.id));
         }
         let is_doomed = |entry: &&EntryKey| covered.contains(&entry.id) && view.has_listed(**entry);
-        let mut doomed: Vec<_> = view.entries.iter().filter(is_doomed).copied().collect();
-        doomed.sort_by_key(|entry| entry.is_snapshot);
+        let doomed = view.entries.iter().filter(is_doomed).copied();
+        let (snapshots, mut doomed): (Vec<_>, Vec<_>) = doomed.partition(|entry| entry.is_snapshot);
+        doomed.extend(snapshots);
         Ok(doomed)
     }
 

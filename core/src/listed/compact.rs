@@ -4,12 +4,12 @@ use super::Listed;
 use super::keys::EntryKey;
 use super::read::{Fault, Live, Retry};
 use super::view::View;
+use crate::collections::{Map, Set};
 use crate::kv::entry::{Covers, LAYER_NAMES_MAX, Layer, NAMES_MAX};
 use crate::kv::{Kv, ListKv};
 use crate::log::{Life, LogError, Tail};
 use crate::{replica, update};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The update that changes nothing.
 const EMPTY: &[u8] = &[0, 0];
@@ -36,8 +36,8 @@ impl<K: ListKv> Listed<K> {
         if live.entries.len() > snapshots || snapshots > 1 {
             let snapshot = self.merge(kv, &mut live).await?;
             live.entries.retain(|entry| !live.names.is_covered(entry.id));
-            live.entries.push(snapshot);
-            live.entries.sort_unstable();
+            let place = live.entries.partition_point(|entry| *entry < snapshot);
+            live.entries.insert(place, snapshot);
         }
         self.settle(&live);
         // The snapshot is stored; what is not deleted now is deleted another time.
@@ -48,7 +48,7 @@ impl<K: ListKv> Listed<K> {
     /// Merges the oldest of what is live into a snapshot.
     async fn merge(&self, kv: &impl Kv, live: &mut Live) -> Result<EntryKey, Fault> {
         let most = self.config.compaction_reads.clamp(2, NAMES_MAX);
-        let merged: BTreeSet<_> = live.entries.iter().take(most).copied().collect();
+        let merged: Set<_> = live.entries.iter().take(most).copied().collect();
         let updates: Vec<_> = self.bodies(kv, live, &merged).await?.into_iter().flatten().collect();
         let snapshot = replica::compact(updates.clone()).map_err(|_| LogError::Corrupt)?;
         if !covers(&snapshot, &updates) {
@@ -97,14 +97,14 @@ impl<K: ListKv> Listed<K> {
 }
 
 /// What a snapshot of these entries says that it covers.
-fn covers_of(live: &Live, merged: &BTreeSet<EntryKey>) -> Covers {
+fn covers_of(live: &Live, merged: &Set<EntryKey>) -> Covers {
     let mut names: Vec<_> = merged.iter().map(|entry| entry.id).collect();
     // What cannot be read is covered by whoever covers all that it does.
     let all = live.names.with_covered(names.iter().copied().collect());
     let is_covered = |of: &[u64]| of.iter().all(|name| all.contains(name));
     let needless = live.needless.iter().filter(|(_, of)| is_covered(of));
     names.extend(needless.map(|(id, _)| id));
-    let (mut layers, mut left, mut seen) = (Vec::new(), LAYER_NAMES_MAX, BTreeSet::new());
+    let (mut layers, mut left, mut seen) = (Vec::new(), LAYER_NAMES_MAX, Set::new());
     // Newest first, and then what these had covered.
     let snapshots = merged.iter().rev().filter(|entry| entry.is_snapshot);
     let mut open: std::collections::VecDeque<_> = snapshots.map(|entry| entry.id).collect();
@@ -122,7 +122,7 @@ fn covers_of(live: &Live, merged: &BTreeSet<EntryKey>) -> Covers {
 /// Whether a snapshot has every struct that these updates have, by the clocks.
 fn covers(snapshot: &Bytes, updates: &[Bytes]) -> bool {
     let Ok(snapshot) = update::inspect(snapshot) else { return false };
-    let clocks: BTreeMap<_, _> =
+    let clocks: Map<_, _> =
         snapshot.clients.iter().map(|section| (section.client, (section.covers, section.end))).collect();
     updates.iter().all(|update| {
         update::inspect(update).is_ok_and(|update| {

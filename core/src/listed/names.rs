@@ -1,24 +1,24 @@
 //! What snapshots cover, as far as it was read.
 
 use super::keys::EntryKey;
+use crate::collections::{Map, Set};
 use crate::kv::entry::Covers;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What was merged into snapshots: into those that are listed, and those that these had covered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    by_snapshot: BTreeMap<u64, Arc<[u64]>>,
+    by_snapshot: Map<u64, Arc<[u64]>>,
     /// Everything that any of them covers.
-    covered: BTreeSet<u64>,
+    covered: Set<u64>,
 }
 
 impl Names {
     pub(super) fn add(&mut self, id: u64, covers: &Covers) {
         let layers = covers.layers.iter().map(|layer| (layer.id, &layer.names));
         for (id, names) in core::iter::once((id, &covers.names)).chain(layers) {
-            self.by_snapshot.entry(id).or_insert_with(|| names.as_slice().into());
-            self.covered.extend(names);
+            self.by_snapshot.get_or_insert_with(id, || names.as_slice().into());
+            self.covered.extend(names.iter().copied());
         }
     }
 
@@ -33,11 +33,11 @@ impl Names {
 
     /// All ids that are known of.
     pub(super) fn ids(&self) -> impl Iterator<Item = u64> {
-        self.by_snapshot.keys().chain(&self.covered).copied()
+        self.by_snapshot.keys().chain(self.covered.iter()).copied()
     }
 
     /// These, and all that they cover.
-    pub(super) fn with_covered(&self, mut ids: BTreeSet<u64>) -> BTreeSet<u64> {
+    pub(super) fn with_covered(&self, mut ids: Set<u64>) -> Set<u64> {
         let mut open: Vec<_> = ids.iter().copied().collect();
         while let Some(id) = open.pop() {
             open.extend(self.of(id).unwrap_or_default().iter().filter(|name| ids.insert(**name)));
@@ -50,10 +50,10 @@ impl Names {
     pub(super) fn lacking(
         &self,
         snapshot: u64,
-        known: &BTreeSet<u64>,
-        stored: &BTreeMap<u64, EntryKey>,
-    ) -> Option<BTreeSet<EntryKey>> {
-        let (mut seen, mut open, mut lacking) = (BTreeSet::new(), vec![snapshot], BTreeSet::new());
+        known: &Set<u64>,
+        stored: &Map<u64, EntryKey>,
+    ) -> Option<Set<EntryKey>> {
+        let (mut seen, mut open, mut lacking) = (Set::new(), vec![snapshot], Set::new());
         while let Some(id) = open.pop() {
             if known.contains(&id) || !seen.insert(id) {
                 continue;

@@ -4,11 +4,11 @@ use super::keys::{At, EntryKey, Key};
 use super::names::Names;
 use super::view::View;
 use super::{ATTEMPTS, Listed, State, place};
+use crate::collections::{Map, Set};
 use crate::kv::entry::{Body, Value};
 use crate::kv::{Kv, KvError, ListKv, Place};
 use crate::log::{Life, Loaded, LogError, Offset, Tail};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What another read of an entry costs, in bytes: a few small updates are told rather than a snapshot of a large
 /// document, and a snapshot rather than a great many.
@@ -22,9 +22,9 @@ pub(super) struct Live {
     pub(super) entries: Vec<EntryKey>,
     pub(super) names: Names,
     /// Snapshots that cannot be read and can be done without, and what they cover.
-    pub(super) needless: BTreeMap<u64, Vec<u64>>,
+    pub(super) needless: Map<u64, Vec<u64>>,
     /// Values that were read on the way.
-    values: BTreeMap<u64, Value>,
+    values: Map<u64, Value>,
 }
 
 /// Why a request could not go on.
@@ -52,7 +52,7 @@ impl From<KvError> for Fault {
 pub(super) struct Retry {
     count: usize,
     /// Snapshots that could not be read.
-    unreadable: BTreeSet<u64>,
+    unreadable: Set<u64>,
 }
 
 impl Live {
@@ -125,8 +125,8 @@ impl<K: ListKv> Listed<K> {
             generation: view.generation,
             entries: Vec::new(),
             names: Names::default(),
-            needless: BTreeMap::new(),
-            values: BTreeMap::new(),
+            needless: Map::new(),
+            values: Map::new(),
         };
         let mut unread = Vec::new();
         {
@@ -186,7 +186,7 @@ impl<K: ListKv> Listed<K> {
         &self,
         kv: &impl Kv,
         live: &mut Live,
-        entries: &BTreeSet<EntryKey>,
+        entries: &Set<EntryKey>,
     ) -> Result<Vec<Vec<Bytes>>, Fault> {
         let generation = live.generation;
         let unread: Vec<_> = entries.iter().filter(|entry| !live.values.contains_key(&entry.id)).collect();
@@ -201,7 +201,7 @@ impl<K: ListKv> Listed<K> {
             live.values.insert(entry.id, value);
         }
         let mut bodies = Vec::with_capacity(entries.len());
-        for entry in entries {
+        for entry in entries.iter() {
             let Some(value) = live.values.remove(&entry.id) else { continue };
             bodies.push(self.body(kv, generation, *entry, value).await?);
         }
@@ -279,10 +279,10 @@ impl<K: ListKv> Listed<K> {
         let mut state = self.state.borrow_mut();
         let State { told: (generation, told), seen, .. } = &mut *state;
         if *generation < live.generation {
-            (*generation, *told) = (live.generation, BTreeSet::new());
+            (*generation, *told) = (live.generation, Set::new());
         }
         if *generation == live.generation {
-            told.extend(&live.entries);
+            told.extend(live.entries.iter().copied());
             let is_seen = |entry: &EntryKey| seen.contains_key(&Key::Entry(live.generation, *entry));
             told.retain(|entry| is_seen(entry) && !live.names.is_covered(entry.id));
         }
@@ -297,17 +297,17 @@ impl<K: ListKv> Listed<K> {
 }
 
 /// What a reader lacks, as entries to tell it.
-fn lacking(live: &Live, view: &View, since: &Offset, retry: &Retry) -> BTreeSet<EntryKey> {
+fn lacking(live: &Live, view: &View, since: &Offset, retry: &Retry) -> Set<EntryKey> {
     let known = place::known(since, &live.entries, &view.entries, &live.names);
     let stored = view.entries.iter().filter(|entry| view.has_listed(**entry));
-    let stored: BTreeMap<_, _> = stored.map(|entry| (entry.id, *entry)).collect();
-    let mut lacking = BTreeSet::new();
+    let stored: Map<_, _> = stored.map(|entry| (entry.id, *entry)).collect();
+    let mut lacking = Set::new();
     for entry in live.entries.iter().filter(|entry| !known.contains(&entry.id)) {
-        let single = BTreeSet::from([*entry]);
+        let single = Set::from_iter([*entry]);
         // Covered updates may be gone by now: that is not tried twice.
         let updates = Some(entry).filter(|entry| entry.is_snapshot && !known.is_empty() && retry.count == 0);
         let updates = updates.and_then(|entry| live.names.lacking(entry.id, &known, &stored));
-        let cost = |entries: &BTreeSet<EntryKey>| -> u64 {
+        let cost = |entries: &Set<EntryKey>| -> u64 {
             entries.iter().map(|entry| entry.bytes.saturating_add(READ_BYTES)).fold(0, u64::saturating_add)
         };
         lacking.extend(updates.filter(|updates| cost(updates) < cost(&single)).unwrap_or(single));

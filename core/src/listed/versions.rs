@@ -2,11 +2,11 @@
 
 use super::keys::{VersionAt, is_version, version_time};
 use super::{Listed, list_all};
+use crate::collections::Set;
 use crate::kv::entry::{Body, Entry, Value};
 use crate::kv::{Kv, ListKv, Place, fetch, put, unread};
 use crate::log::{Life, LogError, Version};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 impl<K: ListKv> Listed<K> {
     /// The state is stored first, and what is told about it last.
@@ -50,6 +50,7 @@ impl<K: ListKv> Listed<K> {
             return Ok(Vec::new());
         }
         let ids = self.version_ids(kv, view.generation).await?;
+        let ids: Vec<_> = ids.into_iter().collect();
         let keys: Vec<_> = ids.iter().map(|id| self.keys.version(view.generation, id)).collect();
         let mut versions = Vec::with_capacity(keys.len());
         for ((id, key), value) in ids.into_iter().zip(&keys).zip(kv.get_all(&keys).await?).rev() {
@@ -122,7 +123,7 @@ impl<K: ListKv> Listed<K> {
     }
 
     /// The ids of a generation's versions, oldest first.
-    async fn version_ids(&self, kv: &impl ListKv, generation: u32) -> Result<BTreeSet<String>, LogError> {
+    async fn version_ids(&self, kv: &impl ListKv, generation: u32) -> Result<Set<String>, LogError> {
         let keys = list_all(kv, &self.keys.version(generation, "")).await?;
         let versions = keys.iter().filter_map(|key| self.keys.read_version('v', key));
         Ok(versions.filter(|(of, _)| *of == generation).map(|(_, id)| id.to_owned()).collect())

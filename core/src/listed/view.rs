@@ -1,8 +1,8 @@
 //! A document as its keys show it.
 
 use super::keys::{EntryKey, Key};
+use crate::collections::Set;
 use crate::log::Life;
-use std::collections::BTreeSet;
 
 /// What a list has shown, together with what this object has seen or written a moment ago and the list did not show.
 #[derive(Debug)]
@@ -13,31 +13,30 @@ pub(super) struct View {
     /// The generation's entries, oldest first: covered ones as well.
     pub(super) entries: Vec<EntryKey>,
     /// What the list itself has shown.
-    pub(super) listed: BTreeSet<Key>,
+    pub(super) listed: Set<Key>,
 }
 
 impl View {
-    pub(super) fn new(keys: impl Iterator<Item = Key> + Clone, listed: BTreeSet<Key>) -> Self {
+    pub(super) fn new(keys: impl Iterator<Item = Key> + Clone, listed: Set<Key>) -> Self {
         // A generation is begun only once the one before is dead, whether or not its tombstone is shown.
         let first_alive = |key: Key| match key {
             Key::Tombstone(generation) => generation.saturating_add(1),
             Key::Birth(generation) | Key::Entry(generation, _) => generation,
         };
         let generation = keys.clone().map(first_alive).max().unwrap_or_default();
-        let (mut entries, mut lives) = (Vec::new(), false);
+        let (mut entries, mut lives) = (Set::new(), false);
         for key in keys.filter(|key| key.generation() >= generation) {
             lives = true;
             if let Key::Entry(_, entry) = key {
-                entries.push(entry);
+                entries.insert(entry);
             }
         }
-        entries.sort_unstable();
         let life = match generation {
             _ if lives => Life::Live,
             0 => Life::Absent,
             _ => Life::Deleted,
         };
-        Self { generation, life, entries, listed }
+        Self { generation, life, entries: entries.into_iter().collect(), listed }
     }
 
     /// Whether the list has shown this entry.

@@ -4,12 +4,12 @@ use super::keys::{At, EntryKey, GENERATION_MAX, Key, TIME_MAX};
 use super::read::{Retry, tail};
 use super::view::View;
 use super::{Listed, State, place};
+use crate::collections::Set;
 use crate::effect::{Millis, OpId};
 use crate::kv::entry::{Covers, Entry};
 use crate::kv::{Kv, KvConfig, ListKv, Place};
 use crate::log::{Life, LogError, LogReply, Tail};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// A request that was begun: what a retry goes on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl<K: ListKv> Listed<K> {
         let mut state = self.state.borrow_mut();
         let State { told: (of, told), covers, .. } = &mut *state;
         if *of < generation {
-            (*of, *told) = (generation, BTreeSet::new());
+            (*of, *told) = (generation, Set::new());
         }
         if *of == generation {
             told.extend(entry);
@@ -209,8 +209,8 @@ impl<K: ListKv> Listed<K> {
             let is_behind = entry.is_snapshot || newest.is_none_or(|newest| entry.time > newest);
             is_behind && !covers.values().any(|covers| covers.names.contains(&entry.id))
         };
-        let mut live: BTreeSet<_> = view.entries.iter().filter(is_live).copied().collect();
-        live.extend(&told);
+        let mut live: Set<_> = view.entries.iter().filter(is_live).copied().collect();
+        live.extend(told.iter().copied());
         let live: Vec<_> = live.into_iter().collect();
         Tail { end: place::place(generation, &told), ..tail(generation, &live) }
     }

@@ -19,12 +19,12 @@
 //! Clocks of instances may differ: a state expires by when this room noticed it, if it was there to notice.
 
 use super::{Entry, Writer};
+use crate::collections::Map;
 use crate::effect::Millis;
 use crate::limits::Limits;
 use crate::request::PresenceOffset;
 use crate::wire::{MAX_INTEGER, Reader, WireError, put_var_bytes, put_var_uint};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 #[cfg(doc)]
 use crate::log::LogOp;
@@ -45,7 +45,7 @@ pub(crate) struct Kept {
     pub(crate) generation: u64,
     /// When it was written, by its writer's clock.
     pub(crate) written: Millis,
-    pub(crate) streams: BTreeMap<String, Roster>,
+    pub(crate) streams: Map<String, Roster>,
 }
 
 /// One presence stream.
@@ -56,7 +56,7 @@ pub(crate) struct Roster {
     version: u64,
     /// When it was last used.
     pub(crate) used: Millis,
-    clients: BTreeMap<u64, Known>,
+    clients: Map<u64, Known>,
 }
 
 /// One client.
@@ -120,8 +120,8 @@ impl Kept {
         let Some(mut kept) = kept.filter(|kept| kept.generation == generation) else {
             return Self::empty(generation);
         };
-        for (name, roster) in &mut kept.streams {
-            for (id, known) in &mut roster.clients {
+        for (name, roster) in kept.streams.iter_mut() {
+            for (id, known) in roster.clients.iter_mut() {
                 let earlier = before.and_then(|before| before.streams.get(name)?.clients.get(id));
                 known.seen = match earlier {
                     Some(earlier) if earlier.clock == known.clock && earlier.heard == known.heard => {
@@ -143,12 +143,12 @@ impl Kept {
         }
         let mut reader = Reader::new(read.strip_prefix(&MAGIC).ok_or(WireError::Truncated)?);
         let (generation, written) = (reader.var_uint()?, Millis(reader.var_uint()?));
-        let mut streams = BTreeMap::new();
+        let mut streams = Map::new();
         for _ in 0..reader.var_uint()? {
             let name = reader.var_str()?.to_owned();
             let (life, version) = (Millis(reader.var_uint()?), reader.var_uint()?);
             let used = Millis(reader.var_uint()?);
-            let mut clients = BTreeMap::new();
+            let mut clients = Map::new();
             for _ in 0..reader.var_uint()? {
                 let (id, clock, heard) = (reader.var_uint()?, reader.var_uint()?, Millis(reader.var_uint()?));
                 let (changed, owner) = (reader.var_uint()?, reader.var_uint()?);
@@ -170,12 +170,12 @@ impl Kept {
         put_var_uint(&mut out, self.generation);
         put_var_uint(&mut out, self.written.0.min(MAX_INTEGER));
         put_var_uint(&mut out, self.streams.len() as u64);
-        for (name, roster) in &self.streams {
+        for (name, roster) in self.streams.iter() {
             put_var_bytes(&mut out, name.as_bytes());
             for number in [roster.life.0, roster.version, roster.used.0, roster.clients.len() as u64] {
                 put_var_uint(&mut out, number.min(MAX_INTEGER));
             }
-            for (id, known) in &roster.clients {
+            for (id, known) in roster.clients.iter() {
                 for number in [*id, known.clock, known.heard.0, known.changed, known.owner] {
                     put_var_uint(&mut out, number.min(MAX_INTEGER));
                 }
@@ -213,7 +213,7 @@ impl Kept {
 impl Roster {
     /// A stream that begins now.
     pub(crate) fn new(now: Millis) -> Self {
-        Self { life: now, version: now.0 << SALT_BITS, used: now, clients: BTreeMap::new() }
+        Self { life: now, version: now.0 << SALT_BITS, used: now, clients: Map::new() }
     }
 
     /// The place of who was told all of it.

@@ -8,8 +8,8 @@
 //! has it: a later state may have collected what an earlier one shows.
 
 use super::content::{Content, Half, REPLACEMENT};
+use crate::collections::Map;
 use crate::update::{Id, UpdateError};
-use std::collections::BTreeMap;
 
 /// How deeply types may be nested. Readers of what nests more deeply fail, and so would the recursion in
 /// [`super::json`], in [`super::shown`] and in the library.
@@ -114,7 +114,7 @@ pub(super) struct List<'a> {
     pub(super) depth: u32,
     pub(super) start: Option<At>,
     /// Indexes of chains.
-    pub(super) entries: BTreeMap<&'a str, u32>,
+    pub(super) entries: Map<&'a str, u32>,
 }
 
 /// The successive values of an entry; only the last can be seen.
@@ -139,7 +139,7 @@ pub(super) struct Items<'a> {
     pub(super) lists: Vec<List<'a>>,
     pub(super) chains: Vec<Chain<'a>>,
     /// Indexes of lists.
-    pub(super) roots: BTreeMap<&'a str, u32>,
+    pub(super) roots: Map<&'a str, u32>,
     /// In the order of their placing: what holds a type comes before what stands in it.
     pub(super) placed: Vec<At>,
     /// What it took to place them, or takes the library if that is more.
@@ -167,7 +167,7 @@ impl<'a> Items<'a> {
     fn written_formats(&self, view: Views) -> usize {
         let mut total = 0_usize;
         for list in &self.lists {
-            let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut open: Map<&str, usize> = Map::new();
             let mut bytes = 0;
             for piece in self.from(list.start).filter(|piece| piece.shown & view != 0) {
                 if let Some(Content::Format(key, json)) = piece.content {

@@ -37,7 +37,7 @@ pub fn to_json(update: &[u8]) -> Result<String, UpdateError> {
     items.check_showable(VIEW)?;
     let mut out = String::new();
     let mut object = Object::open(&mut out);
-    for (name, list) in &items.roots {
+    for (name, list) in items.roots.iter() {
         if let Some(shape) = items.shape(ListAt(*list)) {
             items.root(ListAt(*list), shape, object.key(name));
         }

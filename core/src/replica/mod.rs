@@ -21,9 +21,9 @@ mod xml;
 pub use json::to_json;
 pub use revert::{RevertError, revert};
 
+use crate::collections::Map;
 use crate::update::{self, Section, Summary, UpdateError};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use yrs::updates::decoder::{Decode, Decoder as _, DecoderV1};
 use yrs::updates::encoder::Encode;
@@ -168,7 +168,7 @@ pub fn compact(updates: Vec<Bytes>) -> Result<Bytes, UpdateError> {
     // Read back: it must cover what it replaces, else the merge itself is the snapshot.
     let covers = |summary: &Summary| {
         let clocks = summary.clients.iter().map(|section| (section.client, section.covers));
-        clocks.filter(|(_, covers)| *covers > 0).collect::<BTreeMap<_, _>>()
+        clocks.filter(|(_, covers)| *covers > 0).collect::<Map<_, _>>()
     };
     let same = update::inspect(&collected).is_ok_and(|collected| covers(&collected) == covers(&summary));
     Ok(if same { collected.into() } else { merged })

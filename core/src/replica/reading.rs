@@ -2,8 +2,8 @@
 
 use super::content::{Content, Cutter, Half};
 use super::items::{Holder, Items, Piece, Spot, Views, only};
+use crate::collections::Map;
 use crate::update::{self, Body, Id, Parent, Part, UpdateError};
-use std::collections::BTreeMap;
 
 impl<'a> Items<'a> {
     /// Reads the views, the earliest first, and puts them in order.
@@ -70,7 +70,7 @@ struct Deleted {
 #[derive(Default)]
 struct Reading {
     clients: Vec<u64>,
-    numbers: BTreeMap<u64, u64>,
+    numbers: Map<u64, u64>,
     cuts: Vec<u64>,
     deleted: Vec<Deleted>,
 }

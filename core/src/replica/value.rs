@@ -1,10 +1,10 @@
 //! A value inside an item: what lib0 calls `any`, and JSON.
 
 use super::content::Notation;
+use crate::collections::Map;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use core::fmt::{Display, Write as _};
-use std::collections::BTreeMap;
 use yrs::encoding::read::Read as _;
 use yrs::updates::decoder::{Decoder as _, DecoderV1};
 use yrs::{Any, Number};
@@ -104,7 +104,7 @@ pub(super) fn entries(value: &Any) -> Vec<(String, Any)> {
         Any::Null | Any::Undefined | Any::Bool(_) | Any::Number(_) | Any::Buffer(_) => Vec::new(),
     };
     // Through a map of a kind that is here anyway: sorting is much code, and a module of Wasm is to be small.
-    let mut order: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut order: Map<&str, u32> = Map::new();
     for (index, (key, _)) in entries.iter().enumerate() {
         order.insert(key, index as u32);
     }
@@ -181,11 +181,15 @@ fn push_number(number: f64, out: &mut String) {
         // Also if it is negative.
         return out.push('0');
     }
-    let scientific = format!("{:e}", number.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    // The standard library has the same digits for another 17 KB, and JSON cannot do without this.
+    let written = serde_json::Value::from(number.abs()).to_string();
+    let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
+    let whole = mantissa.find('.').unwrap_or(mantissa.len());
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let zeros = digits.len() - digits.trim_start_matches('0').len();
+    let digits = digits.trim_matches('0');
     // The point stands behind this many digits.
-    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let point = exponent.parse::<i32>().unwrap_or(0) + whole as i32 - zeros as i32;
     if number < 0.0 {
         out.push('-');
     }
@@ -194,17 +198,21 @@ fn push_number(number: f64, out: &mut String) {
             Some((whole, "")) => out.push_str(whole),
             Some((whole, fraction)) => out.extend([whole, ".", fraction]),
             None => {
-                out.push_str(&digits);
+                out.push_str(digits);
                 out.extend(core::iter::repeat_n('0', point - digits.len()));
             }
         },
         Ok(_) | Err(_) if (-5..=0).contains(&point) => {
             out.push_str("0.");
             out.extend((point..0).map(|_| '0'));
-            out.push_str(&digits);
+            out.push_str(digits);
         }
         Ok(_) | Err(_) => {
-            out.push_str(mantissa);
+            let (first, rest) = digits.split_at(digits.len().min(1));
+            out.push_str(first);
+            if !rest.is_empty() {
+                out.extend([".", rest]);
+            }
             let _ = write!(out, "e{:+}", point - 1);
         }
     }
@@ -242,6 +250,23 @@ mod tests {
         ];
         for (number, expected) in cases {
             assert_eq!(written(number), expected);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn numbers_are_written_with_the_fewest_digits(bits: u64) {
+            let number = f64::from_bits(bits);
+            if number.is_finite() && number != 0.0 {
+                let mut out = String::new();
+                push_number(number, &mut out);
+                proptest::prop_assert_eq!(out.parse::<f64>().unwrap(), number);
+                let digits = |text: &str| {
+                    let digits = text.split('e').next().unwrap_or_default().replace(['.', '-'], "");
+                    digits.trim_matches('0').to_owned()
+                };
+                proptest::prop_assert_eq!(digits(&out), digits(&format!("{number:e}")));
+            }
         }
     }
 

@@ -118,9 +118,28 @@ impl Room {
         if self.sessions.len() > 1 || self.sockets_elsewhere() {
             let relayed = if unasked { whole(frame, &update) } else { None };
             let relayed = relayed.unwrap_or_else(|| wire::update(&update));
-            effects.send(To::Sockets { except: Some(conn) }, relayed);
+            self.relay(Some(conn), relayed, effects);
         }
         Ok(())
+    }
+
+    /// Gives an update that was accepted last to all sockets, or to all but one. Where others write to the log as well it
+    /// is stored before: who gets it may be asked about it elsewhere, and whom it misses finds it in the log.
+    pub(super) fn relay(&mut self, except: Option<ConnId>, frame: Bytes, effects: &mut Effects) {
+        if self.config.residency.is_shared() {
+            self.relays.push_back((self.document.accepted(), To::Sockets { except }, frame));
+        } else {
+            effects.send(To::Sockets { except }, frame);
+        }
+    }
+
+    /// Relays what is stored by now, and forgets what was given up.
+    pub(super) fn relay_stored(&mut self, effects: &mut Effects) {
+        let (stored, accepted) = (self.document.stored(), self.document.accepted());
+        while let Some((_, to, frame)) = self.relays.pop_front_if(|(after, ..)| *after <= stored) {
+            effects.send(to, frame);
+        }
+        self.relays.retain(|(after, ..)| *after <= accepted);
     }
 
     /// Tells a reader that it may not write, once.

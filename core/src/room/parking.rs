@@ -1,6 +1,7 @@
 //! How a room gets over its own end: what it leaves beside each connection, and how it goes on from there.
 
 use super::{Owed, Room};
+use crate::collections::Set;
 use crate::effect::{Close, ConnId, Effects, Millis, To};
 use crate::session::{Parked, Session, Step1};
 use crate::wire;
@@ -81,9 +82,8 @@ impl Room {
             self.unparked.clear();
             return;
         }
-        self.unparked.sort_unstable();
-        self.unparked.dedup();
-        for conn in core::mem::take(&mut self.unparked) {
+        let unparked: Set<_> = core::mem::take(&mut self.unparked).into_iter().collect();
+        for conn in unparked {
             let Some(session) = self.sessions.get(&conn) else { continue };
             let owed =
                 || self.waiting.iter().filter(|waiting| waiting.conn == conn).map(|waiting| &waiting.what);

@@ -10,9 +10,10 @@
 //!
 //! All this is so where nobody else writes to the log; where others do, [`super::rereads`] tells how it goes on.
 
-use super::Residency;
+use super::RoomConfig;
 use super::batches::{Encoded, News, Recent, Shared};
 use super::rereads::{Relayed, Rereads};
+use crate::collections::{Map, Set};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::frames::{self, Batch, KEEP_ALIVE};
 use crate::http::{ApiError, Reply};
@@ -21,7 +22,6 @@ use crate::log::{Loaded, Offset};
 use crate::request::{Live, PresenceOffset};
 use bytes::Bytes;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of a presence stream.
 pub(super) type StreamName = Cow<'static, str>;
@@ -29,18 +29,18 @@ pub(super) type StreamName = Cow<'static, str>;
 /// All reads that wait.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    pub(super) list: BTreeMap<ConnId, Reader>,
+    pub(super) list: Map<ConnId, Reader>,
     /// Those of them that are live.
     held: usize,
     /// Those of these that wait for presence: of the default stream, and of others.
     pub(super) watching: (usize, usize),
-    deadlines: BTreeSet<(Millis, ConnId)>,
+    deadlines: Set<(Millis, ConnId)>,
     recent: Option<Recent>,
     /// The load for those who are behind, and from where on it is.
     pub(super) load: Option<(OpId, Offset)>,
     keep_alive_at: Option<Millis>,
     /// Those who wait for a load, by what they have.
-    pub(super) behind: BTreeSet<(Offset, ConnId)>,
+    pub(super) behind: Set<(Offset, ConnId)>,
     /// Those who were not looked at since they came, or since they got something.
     fresh: Vec<ConnId>,
     /// Something happened that all may have to be told.
@@ -98,8 +98,8 @@ pub(super) struct Now<'a> {
 }
 
 impl Readers {
-    pub(super) fn new(residency: Residency) -> Self {
-        Self { rereads: Rereads::of_room(residency), ..Self::default() }
+    pub(super) fn new(config: &RoomConfig) -> Self {
+        Self { rereads: Rereads::of_room(config), ..Self::default() }
     }
 
     /// How many came over HTTP.
@@ -255,7 +255,7 @@ impl Readers {
         }
         let Some((_, from)) = self.load.take_if(|(known, _)| *known == op) else { return };
         let mut shared = Shared::default();
-        for (since, conn) in self.behind.split_off(&(from, ConnId(0))) {
+        for (since, conn) in self.behind.extract_if(|(since, _)| *since >= from) {
             let Some(reader) = self.list.get_mut(&conn) else { continue };
             reader.behind = false;
             let is_over = match &loaded {

@@ -3,7 +3,7 @@
 use super::readers::{Now, Reader, StreamName};
 use super::shelf::Look;
 use super::{Owed, Room, Waiting};
-use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
+use crate::effect::{Close, ConnId, Effects, Millis, OpId};
 use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
@@ -236,11 +236,11 @@ impl Room {
 
     /// Takes an update that was checked and came from no socket.
     fn take(&mut self, update: Bytes, effects: &mut Effects) {
-        if self.has_sockets() {
-            effects.send(To::Sockets { except: None }, wire::update(&update));
-        }
         self.readers.relayed(&update);
-        self.document.accept(update);
+        self.document.accept(update.clone());
+        if self.has_sockets() {
+            self.relay(None, wire::update(&update), effects);
+        }
     }
 
     fn read(

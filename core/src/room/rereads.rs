@@ -8,14 +8,15 @@
 use super::batches::{News, Shared};
 use super::readers::{Now, Reader, Readers, Wants};
 use super::shelf::part_of;
-use super::{Owed, Residency, Room};
+use super::{Owed, Residency, Room, RoomConfig};
+use crate::collections::Set;
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::{ApiError, frames};
 use crate::limits::Limits;
 use crate::log::{Life, Loaded, Offset, PresencePart};
 use crate::wire::{self, Reader as Bytewise};
 use bytes::Bytes;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Updates, and their bytes, that are remembered as having been sent to all sockets.
 const RELAYED_MAX: (usize, usize) = (256, 256 << 10);
@@ -29,9 +30,11 @@ pub(super) struct Rereads {
     /// Milliseconds between two reads, as far as they have grown.
     interval: u64,
     /// Those whom the load on its way answers.
-    served: BTreeSet<ConnId>,
+    served: Set<ConnId>,
     /// Readers that are sockets.
     pub(super) sockets: usize,
+    /// These are parked, and leave as soon as they are owed nothing.
+    parks: bool,
     /// See [`crate::limits::Reread`].
     bounds: (u64, u64, u32),
     pub(super) relayed: Relayed,
@@ -51,11 +54,11 @@ pub(super) struct Relayed {
 
 impl Rereads {
     /// Those of a room, if it has any.
-    pub(super) fn of_room(residency: Residency) -> Option<Self> {
-        match residency {
+    pub(super) fn of_room(config: &RoomConfig) -> Option<Self> {
+        match config.residency {
             Residency::Exclusive => None,
             #[cfg(feature = "shared")]
-            Residency::Shared => Some(Self::default()),
+            Residency::Shared => Some(Self { parks: config.parks, ..Self::default() }),
         }
     }
 
@@ -78,8 +81,9 @@ impl Rereads {
     }
 
     /// A load begins: it answers those who wait at this very place, and nobody who comes later.
-    pub(super) fn loading(&mut self, behind: &mut BTreeSet<(Offset, ConnId)>, since: &Offset) {
-        self.served = behind.extract_if(.., |(place, _)| place == since).map(|(_, conn)| conn).collect();
+    pub(super) fn loading(&mut self, behind: &mut Set<(Offset, ConnId)>, since: &Offset) {
+        self.served =
+            behind.extract_if(|(place, _)| place == since).into_iter().map(|(_, conn)| conn).collect();
     }
 
     fn by(&mut self, at: Millis) {
@@ -121,9 +125,9 @@ impl Readers {
         self.rereads.is_none() || self.load.is_none() && self.behind.is_empty()
     }
 
-    /// Whether a load is on its way, or about to be, for this one.
+    /// Whether its first load is on its way, or about to be. There is always a next one where others write all the time.
     pub(super) fn owes(&self, conn: ConnId) -> bool {
-        self.list.get(&conn).is_some_and(|reader| reader.behind)
+        self.list.get(&conn).is_some_and(|reader| reader.behind && reader.loads == 0)
     }
 
     pub(super) fn watching_as(&mut self, reader: &Reader) -> Option<&mut usize> {
@@ -208,12 +212,15 @@ impl Readers {
         }
     }
 
-    /// Everyone who waits for something to happen waits for a load now.
+    /// Everyone who waits for something to happen waits for a load now. A socket that is parked does not wait: what it
+    /// misses it gets when it comes again.
     fn all_behind(&mut self) {
-        for (conn, reader) in &mut self.list {
+        let parks = self.rereads.as_ref().is_some_and(|rereads| rereads.parks);
+        for (conn, reader) in self.list.iter_mut() {
             if let Some(place) = &reader.updates
                 && !reader.behind
                 && reader.loads > 0
+                && !(parks && reader.wants == Wants::Messages)
             {
                 reader.behind = true;
                 self.behind.insert((place.clone(), *conn));

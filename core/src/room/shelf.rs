@@ -22,6 +22,7 @@ mod say;
 mod tend;
 
 use super::Residency;
+use crate::collections::Map;
 use crate::effect::{ConnId, Millis, OpId};
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply};
@@ -31,7 +32,6 @@ use crate::presence::{Kept, Writer, read_entries};
 use crate::request::{PresenceOffset, PresenceOp};
 use crate::session::ParkedClient;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// All that is kept of a document's presence, and the clients whose connections are here. Where documents are never
 /// shared there is no such thing.
@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 pub(super) struct Shelves {
     default: Shelf,
     named: Shelf,
-    own: BTreeMap<u64, Own>,
+    own: Map<u64, Own>,
     #[cfg(not(feature = "shared"))]
     _never: core::convert::Infallible,
 }
@@ -197,7 +197,7 @@ impl Shelf {
 
 /// Two updates as one. What is beyond twice the clients that a connection may show is left out.
 fn last_of_each(earlier: &Bytes, update: &Bytes, limits: &Limits) -> Bytes {
-    let mut last = BTreeMap::new();
+    let mut last = Map::new();
     for update in [earlier, update] {
         for entry in read_entries(update, limits).unwrap_or_default() {
             let fits = last.len() < 2 * limits.awareness_per_connection;
@@ -348,8 +348,8 @@ impl Shelves {
 
     /// A connection closed.
     pub(super) fn close(&mut self, conn: ConnId) {
-        let own = self.own.extract_if(.., |_, own| own.conn == conn);
-        let clients: Vec<_> = own.map(|(client, own)| (client, own.clock, own.token)).collect();
+        let own = self.own.extract_if(|_, own| own.conn == conn);
+        let clients: Vec<_> = own.into_iter().map(|(client, own)| (client, own.clock, own.token)).collect();
         self.default.wishes.retain(|wanted| wanted.wish.conn() != Some(conn));
         self.default.greetings.retain(|(greeted, ..)| *greeted != conn);
         if !clients.is_empty() {

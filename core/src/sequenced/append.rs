@@ -8,7 +8,7 @@ use super::seen::Seen;
 use crate::effect::Millis;
 use crate::kv::entry::{Entry, Value};
 use crate::kv::{CountKv, Kv as _, KvError, Place as _, fetch, put};
-use crate::log::{LogError, LogReply, Tail};
+use crate::log::{LogError, LogReply, Offset, Tail};
 use bytes::Bytes;
 
 /// Requests that are remembered until they are repeated.
@@ -54,7 +54,7 @@ impl<K: CountKv> Work<'_, K> {
         let generation = self.generation(true).await?;
         let is_retry = self.attempt(generation).is_some();
         if !is_retry && self.is_live(generation).await? {
-            return Ok(LogReply::Created { existed: true, tail: self.peek().await?.tail });
+            return Ok(LogReply::Created { existed: true, tail: self.load(Offset::END).await?.tail });
         }
         let _ = self.finish_deletion(generation).await;
         self.index(generation).await?;
@@ -69,7 +69,7 @@ impl<K: CountKv> Work<'_, K> {
             };
             if view.found.range(..taken.number).next().is_some() {
                 self.give_back(generation, taken).await;
-                return Ok(LogReply::Created { existed: true, tail: self.peek().await?.tail });
+                return Ok(LogReply::Created { existed: true, tail: self.load(Offset::END).await?.tail });
             }
             // Who has a number before ours, and is not done, is first as well. With content nobody can do it for another.
             existed = updates.is_empty() && view.missing.range(view.settled..taken.number).next().is_some();

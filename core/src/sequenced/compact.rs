@@ -7,12 +7,12 @@ use super::known::Fact;
 use super::look::{Extent, Found, View};
 use super::numbers::Numbers;
 use super::seen::Seen;
+use crate::collections::Set;
 use crate::kv::entry::{Body, Covers, Entry, Layer, NAMES_MAX, Value};
 use crate::kv::{CountKv, Kv as _, Place, fetch, put, unread};
 use crate::log::{LogError, Offset, Tail};
 use crate::replica;
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// Runs of replaced numbers that are kept for the next compaction; what is beyond is deleted before its time.
 const RUNS_MAX: usize = 128;
@@ -25,9 +25,9 @@ const VOIDS_MAX: usize = 64;
 /// What a snapshot replaces, and what is to be deleted once it is old enough.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
-    numbers: BTreeSet<u64>,
+    numbers: Set<u64>,
     /// Those of them that may have parts.
-    parts: BTreeSet<u64>,
+    parts: Set<u64>,
 }
 
 impl<K: CountKv> Work<'_, K> {
@@ -59,9 +59,9 @@ impl<K: CountKv> Work<'_, K> {
         if updates.is_empty() && snapshots.len() < 2 {
             return Ok(self.tail());
         }
-        let merged: BTreeSet<_> = snapshots.iter().chain(&updates).copied().collect();
+        let merged: Set<_> = snapshots.iter().chain(&updates).copied().collect();
         let mut bodies = Vec::with_capacity(merged.len());
-        for number in &merged {
+        for number in merged.iter() {
             bodies.extend(self.body(&view, *number).await?);
         }
         let body = replica::compact(bodies).map_err(|_| LogError::Corrupt)?;
@@ -82,7 +82,7 @@ impl<K: CountKv> Work<'_, K> {
     async fn replace(
         &self,
         view: &View,
-        merged: &BTreeSet<u64>,
+        merged: &Set<u64>,
         replaced: Replaced,
         taken: Taken,
         body: Bytes,
@@ -121,17 +121,12 @@ impl<K: CountKv> Work<'_, K> {
 
     /// Deletes what the snapshots that are merged say is replaced by them, if they are old enough; and tells what there
     /// will be to delete once the next snapshot is.
-    async fn clean(
-        &self,
-        view: &View,
-        snapshots: &[u64],
-        merged: &BTreeSet<u64>,
-    ) -> Result<Replaced, LogError> {
+    async fn clean(&self, view: &View, snapshots: &[u64], merged: &Set<u64>) -> Result<Replaced, LogError> {
         let generation = view.generation;
         // Who died may have left parts under a number that is void.
         let voids = view.uncovered().into_iter().filter(|number| *number < view.settled);
-        let parts: BTreeSet<_> = voids.take(VOIDS_MAX).collect();
-        let mut next = Replaced { numbers: merged.union(&parts).copied().collect(), parts };
+        let parts: Set<_> = voids.take(VOIDS_MAX).collect();
+        let mut next = Replaced { numbers: merged.iter().chain(parts.iter()).copied().collect(), parts };
         let now = self.kv.now();
         for snapshot in snapshots {
             let Some(found) = view.found.get(snapshot) else { continue };
@@ -140,7 +135,7 @@ impl<K: CountKv> Work<'_, K> {
             if is_old || replaced.is_much() {
                 self.lead_to(generation, *snapshot, found).await?;
                 // It covers them, and was read just now.
-                for number in &replaced.numbers {
+                for number in replaced.numbers.iter() {
                     let slot = self.keys().entry(generation, *number);
                     self.erase(&slot, replaced.parts.contains(number)).await?;
                 }
@@ -149,11 +144,11 @@ impl<K: CountKv> Work<'_, K> {
                 next.parts.extend(replaced.parts);
             }
         }
-        let has_parts = |number: &&u64| {
-            let body = view.found.get(*number).map(|found| &found.value.body);
+        let has_parts = |number: &u64| {
+            let body = view.found.get(number).map(|found| &found.value.body);
             matches!(body, Some(Body::Parts(_)))
         };
-        next.parts.extend(merged.iter().filter(has_parts));
+        next.parts.extend(merged.iter().copied().filter(has_parts));
         // Who died before the value was written may have left parts.
         for number in view.uncovered().into_iter().filter(|number| *number < view.settled) {
             let part = self.keys().entry(generation, number).part(0);
@@ -198,11 +193,11 @@ impl<K: CountKv> Work<'_, K> {
 
 /// What a snapshot under a number does not cover: what is pending or was not looked at, what was not merged, and the
 /// numbers that were given since the look.
-fn open(view: &View, merged: &BTreeSet<u64>, number: u64) -> Numbers {
+fn open(view: &View, merged: &Set<u64>, number: u64) -> Numbers {
     let unmerged = view.found.keys().copied().filter(|own| view.is_live(*own) && !merged.contains(own));
-    let mut open: BTreeSet<u64> = unmerged.chain(view.pending().iter()).chain(view.unread.iter()).collect();
+    let mut open: Set<u64> = unmerged.chain(view.pending().iter()).chain(view.unread.iter()).collect();
     open.extend(view.top + 1..number);
-    open.split_off(&number);
+    open.retain(|own| *own < number);
     open.into_iter().collect()
 }
 
@@ -211,7 +206,7 @@ impl Replaced {
         let mut replaced = Self::default();
         for layer in value.covers.iter().flat_map(|covers| &covers.layers) {
             match (layer.id, layer.names.as_slice()) {
-                (PARTS, names) => replaced.parts.extend(names),
+                (PARTS, names) => replaced.parts.extend(names.iter().copied()),
                 (first, [last]) => replaced.numbers.extend(first..=*last),
                 _ => {}
             }

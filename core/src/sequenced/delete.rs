@@ -5,10 +5,10 @@ use super::compact::Replaced;
 use super::head::Head;
 use super::numbers::Numbers;
 use super::seen::Seen;
+use crate::collections::Set;
 use crate::kv::entry::{Body, Entry, Value};
 use crate::kv::{CountKv, Kv as _, unread};
-use crate::log::{LogError, LogReply};
-use std::collections::BTreeSet;
+use crate::log::{LogError, LogReply, Offset};
 
 /// Requests that are remembered until they are repeated.
 const DELETIONS_MAX: usize = 16;
@@ -35,7 +35,7 @@ impl<K: CountKv> Work<'_, K> {
         let generation = self.generation(true).await?;
         // The document is deleted, whatever comes of this.
         let _ = self.finish_deletion(generation).await;
-        Ok(LogReply::Deleted { existed, tail: self.peek().await?.tail })
+        Ok(LogReply::Deleted { existed, tail: self.load(Offset::END).await?.tail })
     }
 
     /// Writes the tombstone. From then on the generation is dead.
@@ -98,7 +98,7 @@ impl<K: CountKv> Work<'_, K> {
         let head = head.filter(|head| head.seen.generation == generation);
         let view = self.look_at_dead(generation, head.map_or(0, |head| head.seen.number)).await?;
         let newest = view.newest().map(|(number, _)| number);
-        let holes: BTreeSet<_> = view.uncovered().into_iter().chain(newest).collect();
+        let holes: Set<_> = view.uncovered().into_iter().chain(newest).collect();
         for number in view.uncovered() {
             self.erase(&self.keys().entry(generation, number), true).await?;
         }

@@ -3,10 +3,10 @@
 use super::head::Head;
 use super::numbers::Numbers;
 use super::seen::Seen;
+use crate::collections::{Map, Set};
 use crate::effect::Millis;
 use crate::kv::entry::{Body, Value};
 use crate::log::{Life, LogError, Offset, Tail};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries that are remembered; of more, the last ones.
 const FACTS_MAX: usize = 4_096;
@@ -29,9 +29,9 @@ pub(super) struct Known {
     pub(super) placed: bool,
     /// The largest number that was given to anyone.
     pub(super) top: u64,
-    pub(super) facts: BTreeMap<u64, Fact>,
+    pub(super) facts: Map<u64, Fact>,
     /// Numbers that were looked for, and not there.
-    pub(super) absent: BTreeSet<u64>,
+    pub(super) absent: Set<u64>,
 }
 
 /// What there is to know of an entry without its updates.

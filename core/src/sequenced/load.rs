@@ -4,10 +4,10 @@ use super::Work;
 use super::look::{Extent, View};
 use super::numbers::Numbers;
 use super::seen::Seen;
+use crate::collections::Set;
 use crate::kv::{CountKv, Kv as _, Place as _, fetch};
 use crate::log::{Life, Loaded, LogError, Offset, Tail};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// How often a load begins again when something changed under it.
 const ATTEMPTS: usize = 3;
@@ -17,9 +17,9 @@ const PEEK: usize = 64;
 /// What is to be told, by numbers.
 struct News {
     /// Most often one, if any.
-    snapshots: BTreeSet<u64>,
+    snapshots: Set<u64>,
     /// Other entries.
-    updates: BTreeSet<u64>,
+    updates: Set<u64>,
     /// What the reader still lacks then.
     pending: Numbers,
 }
@@ -128,9 +128,9 @@ impl<K: CountKv> Work<'_, K> {
             let updates = self.body(view, *snapshot).await?.into_iter();
             loaded.updates.extend(updates.map(|update| (since.clone(), update)));
         }
-        let place = |number: u64, left: &BTreeSet<u64>| {
+        let place = |number: u64, left: &Set<u64>| {
             let lacking = news.pending.iter().take_while(|pending| *pending <= number);
-            let lacking: BTreeSet<_> = lacking.chain(left.range(..=number).copied()).collect();
+            let lacking: Set<_> = lacking.chain(left.range(..=number).copied()).collect();
             let place = Seen::new(view.generation, number, lacking.into_iter().collect());
             // A reader that does not know its holes one by one is told more than it lacks.
             place.offset().max(since.clone())
@@ -138,7 +138,7 @@ impl<K: CountKv> Work<'_, K> {
         let mut number = news.snapshots.last().map_or(seen.number, |snapshot| seen.number.max(*snapshot));
         let mut left = news.updates.clone();
         let mut before = place(number, &left);
-        for own in &news.updates {
+        for own in news.updates.iter() {
             let updates = self.body(view, *own).await?;
             left.remove(own);
             number = number.max(*own);
@@ -161,19 +161,24 @@ impl<K: CountKv> Work<'_, K> {
 
     /// Whether a generation has an entry.
     pub(super) async fn is_live(&self, generation: u64) -> Result<bool, LogError> {
-        if self.known_of(generation, |known| known.live) {
-            return Ok(true);
+        for _ in 0..ATTEMPTS {
+            if self.known_of(generation, |known| known.live) {
+                return Ok(true);
+            }
+            // The first one is most often there until the first compaction, upon which the head knows.
+            if self.kv.get(&self.keys().entry(generation, 1).key()).await?.is_some() {
+                let mut known = self.known_mut();
+                known.live |= known.generation == generation;
+                return Ok(true);
+            }
+            match self.look(&Seen::nothing(generation), Extent::All).await {
+                Ok(Some(view)) => return Ok(!view.found.is_empty()),
+                // Another request stored something while this one looked.
+                Ok(None) | Err(LogError::Unavailable) => {}
+                Err(error) => return Err(error),
+            }
         }
-        // The first one is most often there until the first compaction, upon which the head knows.
-        if self.kv.get(&self.keys().entry(generation, 1).key()).await?.is_some() {
-            let mut known = self.known_mut();
-            known.live |= known.generation == generation;
-            return Ok(true);
-        }
-        let Some(view) = self.look(&Seen::nothing(generation), Extent::All).await? else {
-            return Err(LogError::Unavailable);
-        };
-        Ok(!view.found.is_empty())
+        Err(LogError::Unavailable)
     }
 
     /// How long the log is, as far as is known.
@@ -185,7 +190,7 @@ impl<K: CountKv> Work<'_, K> {
 
 impl News {
     fn of(view: &View, seen: &Seen) -> Self {
-        let mut snapshots = BTreeSet::new();
+        let mut snapshots = Set::new();
         // What was not read one by one stands in one of them.
         if view.is_cut() {
             snapshots.extend(view.snapshots().filter(|number| view.is_live(*number)));

@@ -4,11 +4,11 @@ use super::Work;
 use super::known::{Fact, Known};
 use super::numbers::Numbers;
 use super::seen::Seen;
+use crate::collections::{Map, Set};
 use crate::effect::Millis;
 use crate::kv::entry::Value;
 use crate::kv::{CountKv, Kv as _, Place as _};
 use crate::log::LogError;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers that are read at once, downwards, in search of a snapshot.
 const CHUNK: u64 = 64;
@@ -24,9 +24,9 @@ pub(super) struct View {
     pub(super) generation: u64,
     /// The counter.
     pub(super) top: u64,
-    pub(super) found: BTreeMap<u64, Found>,
+    pub(super) found: Map<u64, Found>,
     /// Numbers that were read and are not there.
-    pub(super) missing: BTreeSet<u64>,
+    pub(super) missing: Set<u64>,
     /// What the reader has without a hole, or what holes it has were read.
     solid: u64,
     /// The counter had lost its place.
@@ -120,7 +120,7 @@ impl<K: CountKv> Work<'_, K> {
         // covered, at that time, by a snapshot behind it that is there. So if what is missing is read in ascending
         // order, and no number was given by then, such a snapshot is found: or it was deleted itself when it was read,
         // and is covered by one behind it, and so on up to the last number.
-        let mut sure = BTreeSet::new();
+        let mut sure = Set::new();
         for _ in 0..PASSES {
             self.read_open(&mut view, seen, extent).await?;
             self.settle(&mut view, began);
@@ -175,7 +175,7 @@ impl<K: CountKv> Work<'_, K> {
         }
         let mut known = self.known_mut();
         known.raise(view.generation, view.top);
-        for (number, found) in &view.found {
+        for (number, found) in view.found.iter() {
             known.learn(view.generation, *number, found.fact.clone());
         }
         uncovered.iter().for_each(|number| known.miss(view.generation, *number));
@@ -288,7 +288,8 @@ impl<K: CountKv> Work<'_, K> {
         }
         let mut known = self.known_mut();
         known.placed |= known.generation == view.generation;
-        view.missing.split_off(&(view.top + 1));
+        let top = view.top;
+        view.missing.retain(|number| *number <= top);
         Ok(())
     }
 

@@ -5,12 +5,12 @@
 
 use super::Work;
 use super::numbers::{NUMBER_MAX, Numbers};
+use crate::collections::{Map, Set};
 use crate::effect::Millis;
 use crate::kv::entry::{Body, Covers, Entry, Value};
 use crate::kv::{CountKv, Kv as _, Place as _, fetch, put};
 use crate::log::{LogError, Version};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// Numbers without a version that are looked at before the list is written anew.
 const FREE_MAX: usize = 16;
@@ -31,11 +31,12 @@ struct Versions {
 impl<K: CountKv> Work<'_, K> {
     pub(super) async fn list_versions(&self) -> Result<Vec<Version>, LogError> {
         let generation = self.generation(false).await?;
-        let mut versions: Vec<_> =
-            self.versions(generation).await?.found.into_iter().map(|(_, _, version)| version).collect();
-        versions.sort_by(|a, b| b.id.cmp(&a.id));
-        versions.dedup_by(|a, b| a.id == b.id);
-        Ok(versions)
+        let found = self.versions(generation).await?.found;
+        let mut by_id: Map<&str, &Version> = Map::new();
+        for (_, _, version) in &found {
+            by_id.get_or_insert_with(&version.id, || version);
+        }
+        Ok(by_id.values().rev().map(|version| Version::clone(version)).collect())
     }
 
     pub(super) async fn put_version(
@@ -181,8 +182,7 @@ impl<K: CountKv> Work<'_, K> {
         for number in free {
             self.erase(&self.keys().body(generation, number), true).await?;
         }
-        let numbers: BTreeSet<u64> =
-            versions.found.iter().map(|(number, _, _)| *number).chain(pending).collect();
+        let numbers: Set<u64> = versions.found.iter().map(|(number, _, _)| *number).chain(pending).collect();
         let numbers: Numbers = numbers.into_iter().collect();
         let covers = Covers { names: numbers.encode(), layers: Vec::new() };
         let upto = Bytes::copy_from_slice(&versions.top.to_le_bytes());

@@ -166,8 +166,10 @@ fn sockets_are_sent_what_others_stored_once_and_not_what_they_were_sent_before()
     let mut table = Table::shared(limits(), 0);
     table.open_socket(1);
     table.open_socket(2);
-    let own = table.give(Input::Frame { conn: ConnId(1), bytes: wire::update(&edit(1)) });
-    assert_eq!((updates(&own, 1), updates(&own, 2)), (vec![], vec![edit(1)]));
+    let given = table.give(Input::Frame { conn: ConnId(1), bytes: wire::update(&edit(1)) });
+    assert_eq!((updates(&given, 1), updates(&given, 2)), (vec![], vec![]), "it is not stored yet");
+    let stored = table.settle();
+    assert_eq!((updates(&stored, 1), updates(&stored, 2)), (vec![], vec![edit(1)]));
     table.append_unheard(edit(2));
     let (effects, _) = live(&mut table, 1_000);
     assert_eq!((updates(&effects, 1), updates(&effects, 2)), (vec![edit(2)], vec![edit(2)]));

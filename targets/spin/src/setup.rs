@@ -68,7 +68,7 @@ pub(crate) async fn lowering(kv: &SpinKv) -> Result<Lowering, KvError> {
     if let Some(chosen) = kv.get(CHOSEN).await? {
         return Ok(if *chosen == *b"listed" { Lowering::Listed } else { Lowering::Sequenced });
     }
-    let counts = (0..3).any(|_| kv.can_count(PROBE));
+    let counts = kv.can_count(PROBE).await || kv.can_count(PROBE).await || kv.can_count(PROBE).await;
     let (lowering, name) =
         if counts { (Lowering::Sequenced, "sequenced") } else { (Lowering::Listed, "listed") };
     eprintln!("this store keeps documents as '{name}'");

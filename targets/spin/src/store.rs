@@ -1,6 +1,7 @@
 //! The host's key-value store, and what may be asked of it: several calls that it offers wedge it or do not do what they
 //! say (listing with `get_keys`, compare-and-swap, counting on a key that was set).
 
+use crate::turns::Turns;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use spin_sdk::experimental::wasi::keyvalue::atomics::increment;
@@ -23,21 +24,23 @@ pub(crate) struct SpinKv(Rc<Opened>);
 
 struct Opened {
     store: Store,
-    /// The same store as another interface has it.
+    /// The same store as another interface has it, whose calls hold up the instance.
     bucket: wasi::Bucket,
+    turns: Turns,
 }
 
 impl SpinKv {
     pub(crate) async fn open() -> Result<Self, KvError> {
         let store = Store::open(LABEL).await.map_err(|error| failed("open", LABEL, &error))?;
         let bucket = wasi::open(LABEL).map_err(|error| failed_in_wasi("open", LABEL, &error))?;
-        Ok(Self(Rc::new(Opened { store, bucket })))
+        Ok(Self(Rc::new(Opened { store, bucket, turns: Turns::default() })))
     }
 }
 
 impl SpinKv {
     /// Whether it has a counter under this key.
-    pub(crate) fn can_count(&self, key: &str) -> bool {
+    pub(crate) async fn can_count(&self, key: &str) -> bool {
+        let _turn = self.0.turns.alone().await;
         increment(&self.0.bucket, key, 0).is_ok()
     }
 }
@@ -52,6 +55,7 @@ impl Kv for SpinKv {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, KvError> {
+        let _turn = self.0.turns.beside().await;
         let value = self.0.store.get(key).await.map_err(|error| failed("read", key, &error))?;
         Ok(value.map(Bytes::from))
     }
@@ -65,10 +69,12 @@ impl Kv for SpinKv {
             eprintln!("{key}: {} bytes are too many for a value", value.len());
             return Err(KvError::Refused);
         }
+        let _turn = self.0.turns.beside().await;
         self.0.store.set(key, &value).await.map_err(|error| failed("write", key, &error))
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
+        let _turn = self.0.turns.beside().await;
         self.0.store.delete(key).await.map_err(|error| failed("delete", key, &error))
     }
 }
@@ -76,6 +82,7 @@ impl Kv for SpinKv {
 impl CountKv for SpinKv {
     async fn count(&self, key: &str, delta: u64) -> Result<u64, KvError> {
         let delta = i64::try_from(delta).map_err(|_| KvError::Refused)?;
+        let _turn = self.0.turns.alone().await;
         let counted = increment(&self.0.bucket, key, delta);
         let count = counted.map_err(|error| failed_in_wasi("count", key, &error))?;
         u64::try_from(count).map_err(|_| KvError::Refused)
@@ -85,6 +92,7 @@ impl CountKv for SpinKv {
 impl ListKv for SpinKv {
     /// The whole store is listed: there is no prefix.
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, KvError> {
+        let _turn = self.0.turns.alone().await;
         let listed = self.0.bucket.list_keys(cursor);
         let page = listed.map_err(|error| failed_in_wasi("list", prefix, &error))?;
         let keys = page.keys.into_iter().filter(|key| key.starts_with(prefix)).collect();

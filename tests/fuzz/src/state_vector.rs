@@ -33,7 +33,7 @@ pub(crate) fn run(input: &[u8]) {
 fn answer(
     parts: Vec<Bytes>,
     state_vector: &[u8],
-    known: &Result<std::collections::BTreeMap<u64, u64>, UpdateError>,
+    known: &Result<yonder_core::collections::Map<u64, u64>, UpdateError>,
 ) {
     let mut replica = Replica::new(None, parts);
     let answer = replica.diff(state_vector);

@@ -1,6 +1,7 @@
 //! What becomes of wishes: a value is changed by them, and what is to be said is noted.
 
 use super::{Change, Own, Said, Shelves, Wish, is_old};
+use crate::collections::Map;
 use crate::effect::{ConnId, Millis};
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply};
@@ -9,7 +10,6 @@ use crate::log::PresencePart;
 use crate::presence::{Entry, Judged, Kept, PresenceError, Roster, Sender, Writer, read_entries};
 use crate::request::PresenceOp;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// Milliseconds after which a client that moves is stored, however often others are.
 const PATIENCE: u64 = 5_000;
@@ -18,7 +18,7 @@ const PATIENCE: u64 = 5_000;
 struct Judge<'a> {
     now: Millis,
     limits: &'a Limits,
-    own: &'a BTreeMap<u64, Own>,
+    own: &'a Map<u64, Own>,
     kept: &'a mut Kept,
     said: &'a mut Said,
 }
@@ -84,7 +84,7 @@ impl Judge<'_> {
     }
 
     fn default(&mut self) -> &mut Roster {
-        self.kept.streams.entry(DEFAULT_STREAM.to_owned()).or_insert_with(|| Roster::new(self.now))
+        self.kept.streams.get_or_insert_with(DEFAULT_STREAM.to_owned(), || Roster::new(self.now))
     }
 
     /// How many more clients a connection, or requests, may show in a stream.
@@ -127,7 +127,7 @@ impl Judge<'_> {
     /// Takes an entry if it is new; the clock at which its sender has to be told that it is gone.
     fn take(&mut self, stream: &str, conn: Option<ConnId>, entry: &Entry<'_>, sender: Sender) -> Option<u64> {
         let now = self.now;
-        let roster = self.kept.streams.entry(stream.to_owned()).or_insert_with(|| Roster::new(now));
+        let roster = self.kept.streams.get_or_insert_with(stream.to_owned(), || Roster::new(now));
         match roster.judge(entry, sender) {
             Judged::Take { owns } => {
                 let was_there = roster.get(entry.client).is_some_and(|known| known.state.is_some());
@@ -174,7 +174,7 @@ impl Judge<'_> {
     /// Takes what the connections of this room have moved.
     fn moves(&mut self, shown: &dyn Fn(ConnId) -> Option<Millis>) {
         let now = self.now;
-        for (client, own) in self.own {
+        for (client, own) in self.own.iter() {
             let Some(state) = &own.unstored else { continue };
             let known = self.default().get(*client).cloned();
             self.said.moved.push((*client, own.clock));

@@ -50,7 +50,7 @@ impl Room {
         }
         for (client, conn, clock) in said.claimed {
             if self.sessions.contains_key(&conn) {
-                shelves.own.entry(client).or_insert(Own { conn, clock, token: 0, unstored: None });
+                shelves.own.get_or_insert_with(client, || Own { conn, clock, token: 0, unstored: None });
                 self.unparked.push(conn);
             }
         }
@@ -89,12 +89,12 @@ impl Room {
     fn forget_removed(&mut self, kept: &Kept) {
         let Some(Shelves { own, .. }) = &mut self.shelves else { return };
         let roster = kept.streams.get(DEFAULT_STREAM);
-        let removed = own.extract_if(.., |client, own| {
+        let removed = own.extract_if(|client, own| {
             let known = roster.and_then(|roster| roster.get(*client));
             let is_removed = known.is_some_and(|known| known.state.is_none() && known.clock >= own.clock);
             own.unstored.is_none() && is_removed
         });
-        self.unparked.extend(removed.map(|(_, own)| own.conn));
+        self.unparked.extend(removed.into_iter().map(|(_, own)| own.conn));
     }
 
     /// Tells the connections of this room who is there, or what has changed since the value was read before.

@@ -3,16 +3,16 @@
 
 use crate::web;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use wasm_bindgen::{JsCast as _, JsValue};
 use worker::js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use worker::worker_sys::DurableObjectState;
 use worker::worker_sys::ext::WebSocketExt as _;
 use worker::{console_log, web_sys};
+use yonder_core::collections::Map;
 use yonder_core::{Close, ConnId, To};
 
 pub(super) struct Sockets {
-    list: BTreeMap<ConnId, Socket>,
+    list: Map<ConnId, Socket>,
     /// Those whose parked form has changed since the last event.
     unparked: Vec<ConnId>,
     next: u64,
@@ -59,7 +59,7 @@ impl Sockets {
         about: Option<&web_sys::WebSocket>,
     ) -> Result<(Self, Vec<Parked>), JsValue> {
         // No number that an earlier instance gave: a socket of it that the platform no longer lists may still be heard of.
-        let mut sockets = Self { list: BTreeMap::new(), unparked: Vec::new(), next: web::now().0 << 10 };
+        let mut sockets = Self { list: Map::new(), unparked: Vec::new(), next: web::now().0 << 10 };
         let mut sessions = Vec::new();
         for socket in object.get_websockets()?.into_iter().chain(about.cloned()) {
             let Some(conn) = conn(object, &socket).filter(|conn| !sockets.list.contains_key(conn)) else {
