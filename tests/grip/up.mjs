@@ -1,15 +1,16 @@
 // A host and the GRIP proxy in front of it, for `cargo xtask up`: both are started, and both end on SIGINT to this one.
 //
-//   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME -- HOST [ARG]...
+//   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME [--route NAME] -- HOST [ARG]...
 //
-// The host serves on `backend` and prints `ready URL`. Then, and once the proxy serves on `port`, this prints its `ready URL`.
+// The host serves on `backend`. Once it does, and the proxy serves on `port`, this prints `ready URL` of the proxy. With
+// `route` the host hands requests to the proxy, by this name, and the URL is the host's.
 import { spawn } from 'node:child_process'
 import { createConnection } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
-const names = ['xtask', 'port', 'control', 'backend', 'key', 'issuer']
+const names = ['xtask', 'port', 'control', 'backend', 'key', 'issuer', 'route']
 const { values, positionals: [program, ...args] } = parseArgs({
   options: Object.fromEntries(names.map(name => [name, { type: 'string' }])), allowPositionals: true
 })
@@ -44,15 +45,12 @@ const listens = port => new Promise(resolve => {
   socket.once('connect', () => { socket.destroy(); resolve(true) }).once('error', () => resolve(false))
 })
 
-const proxy = ['up', 'pushpin', ...['port', 'control', 'backend', 'key', 'issuer'].flatMap(name => [`--${name}`, values[name]])]
+const options = names.slice(1).filter(name => values[name] !== undefined)
+const proxy = ['up', 'pushpin', ...options.flatMap(name => [`--${name}`, values[name]])]
 start([values.xtask, ...proxy], { stdio: ['ignore', 2, 2] })
 const host = start([program, ...args], { stdio: ['ignore', 'pipe', 2] })
-let serves = false
-createInterface(host.stdout).on('line', line => {
-  if (line.startsWith('ready ')) serves = true
-  else console.error(line)
-})
-while (!serves) await sleep(20)
+createInterface(host.stdout).on('line', line => { if (!line.startsWith('ready ')) console.error(line) })
+while (!await listens(values.backend)) await sleep(20)
 const ready = await fetch(`http://127.0.0.1:${values.backend}/ready`)
 if (!ready.ok) {
   // As where a server refuses to start.
@@ -63,4 +61,4 @@ while (!await listens(values.port) || !await listens(values.control)) await slee
 // Its parts find each other a moment later; what comes before that may wait for ever.
 const through = () => fetch(`http://127.0.0.1:${values.port}/ready`, { signal: AbortSignal.timeout(1_000) }).then(({ ok }) => ok, () => false)
 while (!await through()) await sleep(20)
-console.log(`ready http://127.0.0.1:${values.port}`)
+console.log(`ready http://127.0.0.1:${values.route ? values.backend : values.port}`)

@@ -1,7 +1,13 @@
 //! The module for Fastly Compute: its build, and what runs it on this machine.
 
-use crate::run::{Output, Result, cargo};
-use crate::tools::rust_targets;
+use crate::pushpin;
+use crate::run::{Output, Result, cargo, command, failed, root, target};
+use crate::tools::{cargo_install, rust_targets};
+use crate::up::free_port;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The module's crate.
 pub(crate) const PACKAGE: &str = "yonder-fastly";
@@ -9,10 +15,135 @@ pub(crate) const PACKAGE: &str = "yonder-fastly";
 /// What it is built for.
 pub(crate) const TARGET: &str = "wasm32-wasip1";
 
+/// Fastly's own runtime for this machine. It takes 10 minutes to build on two cores.
+const VICEROY: &str = "0.22.0";
+
+/// The name by which the service hands requests to Fanout: that of its own backend.
+const SELF: &str = "self";
+
+/// How to run it.
+pub(crate) struct Service {
+    /// Its port on 127.0.0.1.
+    pub(crate) port: u16,
+    /// Where its configuration is written. Documents are kept in memory.
+    pub(crate) data: PathBuf,
+    /// Settings, `NAME=VALUE`.
+    pub(crate) vars: Vec<String>,
+    /// Run what was built before.
+    pub(crate) prebuilt: bool,
+    /// Whether Fanout is enabled.
+    pub(crate) fanout: bool,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { port: 7676, data: "data/fastly".into(), vars: Vec::new(), prebuilt: false, fanout: true }
+    }
+}
+
 /// Builds the module.
 pub(crate) fn build(output: &Output) -> Result {
     rust_targets(&[TARGET], output)?;
     let mut module = cargo();
-    module.args(["build", "--quiet", "--bin", PACKAGE, "-p", PACKAGE, "--target", TARGET, "--profile", "wasm"]);
+    module.args([
+        "build",
+        "--quiet",
+        "--bin",
+        PACKAGE,
+        "-p",
+        PACKAGE,
+        "--target",
+        TARGET,
+        "--profile",
+        "wasm",
+    ]);
     output.run(&mut module)
+}
+
+/// The module that was built.
+fn built() -> Result<PathBuf> {
+    let module = target()?.join(TARGET).join("wasm").join(format!("{PACKAGE}.wasm"));
+    if module.is_file() {
+        Ok(module)
+    } else {
+        Err("the module is not built: leave out --prebuilt".to_owned())
+    }
+}
+
+/// Becomes Viceroy, so that signals reach it, or the script that runs it beside Pushpin. Returns only if it cannot.
+pub(crate) fn up(service: &Service) -> Result {
+    let viceroy = cargo_install("viceroy", VICEROY, &["--locked"], &Output::Shown)?.join("bin/viceroy");
+    if !service.prebuilt {
+        build(&Output::Shown)?;
+    }
+    let module = built()?;
+    let (control, key, issuer) = (free_port()?, "for this machine only", "yonder-up");
+    let publisher = format!("http://127.0.0.1:{control}");
+    let mut vars = service.vars.clone();
+    // Like the native server: without a key, for this machine only.
+    let is_set = |name: &str| service.vars.iter().any(|var| var.split('=').next() == Some(name));
+    if !is_set("YONDER_AUTH_KEY") && !is_set("YONDER_INSECURE_OPEN") {
+        vars.push("YONDER_INSECURE_OPEN=loopback".to_owned());
+    }
+    if service.fanout {
+        let key = key.replace(' ', "%20");
+        vars.push(format!("YONDER_GRIP_URL={publisher}/?verify-iss={issuer}&verify-key={key}"));
+    }
+    let data = std::path::absolute(&service.data).map_err(|error| failed("find", &service.data, error))?;
+    fs::create_dir_all(&data).map_err(|error| failed("make", &data, error))?;
+    let manifest = data.join("viceroy.toml");
+    let text = configuration(service.port, &publisher, &vars)?;
+    fs::write(&manifest, text).map_err(|error| failed("write", &manifest, error))?;
+    let mut args = vec!["-C".into(), manifest.into_os_string()];
+    args.extend(["--addr".into(), format!("127.0.0.1:{}", service.port).into()]);
+    if !service.fanout {
+        args.push(module.into_os_string());
+        return Err(format!("the module does not start: {}", runtime(&viceroy).args(args).exec()));
+    }
+    let front = free_port()?;
+    args.extend(["--local-pushpin-proxy-port".into(), front.to_string().into(), module.into_os_string()]);
+    pushpin::install(&Output::Shown)?;
+    let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
+    let mut script = runtime(Path::new("node"));
+    script.arg(root().join("tests/grip/up.mjs")).arg("--xtask").arg(this);
+    for (name, port) in [("--port", front), ("--control", control), ("--backend", service.port)] {
+        script.args([name, &port.to_string()]);
+    }
+    script.args(["--key", key, "--issuer", issuer, "--route", SELF, "--"]).arg(viceroy).args(args);
+    Err(format!("the module does not start: {}", script.exec()))
+}
+
+/// A program with an environment in which Viceroy does each operation of its store by itself, one after the other.
+fn runtime(program: &Path) -> Command {
+    let mut runtime = command(program);
+    runtime.env("TOKIO_WORKER_THREADS", "1");
+    runtime
+}
+
+/// What `fastly.toml` says of a service, for Viceroy.
+fn configuration(port: u16, publisher: &str, vars: &[String]) -> Result<String> {
+    let quoted = |text: &str| {
+        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    };
+    let mut text = format!(
+        "[local_server.backends.{SELF}]\nurl = \"http://127.0.0.1:{port}\"\n\
+         [local_server.backends.publisher]\nurl = {}\n\
+         [local_server.kv_stores]\nyonder_documents = []\n",
+        quoted(publisher)
+    );
+    let (mut settings, mut secrets) = (String::new(), String::new());
+    for var in vars {
+        let (name, value) = var.split_once('=').ok_or(format!("{var} is no NAME=VALUE"))?;
+        let (name, value) = (quoted(&name.to_lowercase()), quoted(value));
+        if ["\"yonder_auth_key\"", "\"yonder_grip_url\""].contains(&name.as_str()) {
+            secrets +=
+                &format!("[[local_server.secret_stores.yonder_secrets]]\nkey = {name}\ndata = {value}\n");
+        } else {
+            settings += &format!("{name} = {value}\n");
+        }
+    }
+    text += &secrets;
+    text += "[local_server.config_stores.yonder_config]\nformat = \"inline-toml\"\n";
+    text += &format!("[local_server.config_stores.yonder_config.contents]\n{settings}");
+    Ok(text)
 }

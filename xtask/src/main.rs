@@ -37,13 +37,17 @@ cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebu
                                                The same for the Worker, in workerd; a variable may also be given
                                                as an option: --sse-seconds 5 is --var YONDER_SSE_SECONDS=5.
                                                --prebuilt runs what was built before, as it is
+cargo xtask up fastly [--port P] [--data DIR] [--no-fanout] [--var NAME=VALUE]... [--prebuilt]
+                                               The same for the module for Fastly Compute, in Viceroy, with Pushpin
+                                               as Fanout; what it keeps ends with it, DIR has its configuration only
 cargo xtask up spin [--port P] [--data DIR] [--grip] [--var NAME=VALUE]... [--host WORD]... [--prebuilt]
                                                The same for the Spin component, in a host as Spin's; --grip puts
                                                Pushpin in front of it, for WebSockets; --host gives the host a
                                                word: --host=--max-instance-reuse-count=1
-cargo xtask up pushpin [--port P] [--control P] [--backend P] --key KEY [--issuer ISS]
+cargo xtask up pushpin [--port P] [--control P] [--backend P] --key KEY [--issuer ISS] [--route NAME]
                                                A GRIP proxy before a host: clients connect to --port, the host
-                                               serves at --backend and publishes at --control; --key signs Grip-Sig
+                                               serves at --backend and publishes at --control; --key signs Grip-Sig;
+                                               by --route the host hands requests over
 cargo xtask bench native|store|transports|cloudflare [ARG]...
                                                Measure; the arguments go to yonder-bench, try --help, or for
                                                transports to tests/interop/latency.mjs, and for cloudflare to
@@ -62,6 +66,7 @@ enum Command {
     Build(Built),
     UpNative(up::Native),
     UpCloudflare(up::Cloudflare),
+    UpFastly(fastly::Service),
     UpSpin(up::Spin),
     UpPushpin(pushpin::Pushpin),
     Bench { name: bench::Name, args: Vec<OsString> },
@@ -97,6 +102,7 @@ fn main() -> ExitCode {
         Command::Build(Built::Spin) => spin::build(&run::Output::Shown),
         Command::UpNative(native) => up::native(&native),
         Command::UpCloudflare(worker) => up::cloudflare(&worker),
+        Command::UpFastly(service) => fastly::up(&service),
         Command::UpSpin(app) => up::spin(&app),
         Command::UpPushpin(pushpin) => pushpin::run(&pushpin, &run::Output::Shown),
         Command::Bench { name, args } => bench::run(name, &args),
@@ -131,11 +137,12 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
         "up" => match args.value()?.string()?.as_str() {
             "native" => Command::UpNative(up::Native::default()),
             "cloudflare" => Command::UpCloudflare(up::Cloudflare::default()),
+            "fastly" => Command::UpFastly(fastly::Service::default()),
             "spin" => Command::UpSpin(up::Spin::default()),
             "pushpin" => Command::UpPushpin(pushpin::Pushpin::default()),
             other => {
                 return Err(format!(
-                    "there is no host {other}; there are native, cloudflare, spin and pushpin"
+                    "there is no host {other}; there are native, cloudflare, fastly, spin and pushpin"
                 )
                 .into());
             }
@@ -167,6 +174,16 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             (Command::UpPushpin(pushpin), Long("backend")) => pushpin.backend = args.value()?.parse()?,
             (Command::UpPushpin(pushpin), Long("key")) => pushpin.key = args.value()?.string()?,
             (Command::UpPushpin(pushpin), Long("issuer")) => pushpin.issuer = args.value()?.string()?,
+            (Command::UpPushpin(pushpin), Long("route")) => pushpin.route = Some(args.value()?.string()?),
+            (Command::UpFastly(service), Long("port")) => service.port = args.value()?.parse()?,
+            (Command::UpFastly(service), Long("data")) => service.data = args.value()?.into(),
+            (Command::UpFastly(service), Long("prebuilt")) => service.prebuilt = true,
+            (Command::UpFastly(service), Long("no-fanout")) => service.fanout = false,
+            (Command::UpFastly(service), Long("var")) => service.vars.push(args.value()?.parse()?),
+            (Command::UpFastly(service), Long(option)) if let Some(name) = up::variable(option) => {
+                let value = args.value()?.string()?;
+                service.vars.push(format!("{name}={value}"));
+            }
             (Command::UpSpin(app), Long("port")) => app.port = args.value()?.parse()?,
             (Command::UpSpin(app), Long("data")) => app.data = args.value()?.into(),
             (Command::UpSpin(app), Long("prebuilt")) => app.prebuilt = true,

@@ -27,11 +27,20 @@ pub(crate) struct Pushpin {
     /// What `Grip-Sig` is signed with, and the issuer that it names.
     pub(crate) key: String,
     pub(crate) issuer: String,
+    /// The name by which the host hands requests over, where clients connect to the host.
+    pub(crate) route: Option<String>,
 }
 
 impl Default for Pushpin {
     fn default() -> Self {
-        Self { port: 7999, control: 5561, backend: 3000, key: String::new(), issuer: "pushpin".to_owned() }
+        Self {
+            port: 7999,
+            control: 5561,
+            backend: 3000,
+            key: String::new(),
+            issuer: "pushpin".to_owned(),
+            route: None,
+        }
     }
 }
 
@@ -55,7 +64,8 @@ pub(crate) fn test(output: &Output) -> Result {
 
 /// The command, and the files that it reads.
 fn prepare(pushpin: &Pushpin, installed: &Path) -> Result<Command> {
-    if pushpin.key.is_empty() || pushpin.key.contains(['\n', '\r']) || pushpin.issuer.contains(['\n', '\r']) {
+    let texts = [Some(&pushpin.key), Some(&pushpin.issuer), pushpin.route.as_ref()];
+    if pushpin.key.is_empty() || texts.into_iter().flatten().any(|text| text.contains(['\n', '\r'])) {
         return Err("Pushpin needs a key, of one line".to_owned());
     }
     // Not in the target folder: the path of a socket has 107 bytes at most.
@@ -69,7 +79,8 @@ fn prepare(pushpin: &Pushpin, installed: &Path) -> Result<Command> {
     // Debian has a service zurl of its own there.
     let internal = internal.replace("ipc:///var/run/zurl/zurl-", "ipc://{rundir}/{ipc_prefix}zurl-");
     let configuration = configuration(pushpin, &folder, &libraries.join("pushpin"));
-    let routes = format!("* 127.0.0.1:{},over_http\n", pushpin.backend);
+    let id = pushpin.route.as_ref().map(|name| format!(",id={name}")).unwrap_or_default();
+    let routes = format!("*{id} 127.0.0.1:{},over_http\n", pushpin.backend);
     let files = [("internal.conf", internal), ("pushpin.conf", configuration), ("routes", routes)];
     for (name, text) in files {
         let path = folder.join(name);
@@ -102,6 +113,7 @@ fn end_leftovers(folder: &Path) {
 /// above 16 KB stalls, and what is published to a client whose window is full is dropped.
 fn configuration(pushpin: &Pushpin, folder: &Path, libraries: &Path) -> String {
     let Pushpin { port, control, key, issuer, .. } = pushpin;
+    let accepts_route = pushpin.route.is_some();
     let (folder, libraries) = (folder.display(), libraries.display());
     format!(
         "\
@@ -123,6 +135,7 @@ client_maxconn=2000
 routesfile={folder}/routes
 sig_iss={issuer}
 sig_key={key}
+accept_pushpin_route={accepts_route}
 updates_check=off
 
 [handler]

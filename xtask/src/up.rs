@@ -163,7 +163,7 @@ pub(crate) fn spin(app: &Spin) -> Result {
 }
 
 /// A port of 127.0.0.1 that nobody has.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|error| format!("there is no free port: {error}"))
 }
