@@ -83,6 +83,8 @@ pub struct Read {
     pub cursor: Option<u64>,
     /// The tag of what the client has.
     pub if_none_match: Option<String>,
+    /// A proxy does the waiting ([`crate::grip::hold`]): it is told what there is, or that there is nothing, at once.
+    pub held: bool,
 }
 
 /// From where on updates are read.

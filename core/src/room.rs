@@ -141,6 +141,7 @@ impl Room {
             self.born = now;
             self.document.scatter(now.0, &self.config.limits);
         }
+        let is_read = self.is_read();
         match input {
             Input::Open { conn, grant } => self.open(now, conn, grant, effects),
             Input::Resume { conn, parked } => self.resume(now, conn, parked, effects),
@@ -167,7 +168,7 @@ impl Room {
             || self.readers.len() > 0
             || self.waiting.iter().any(|waiting| waiting.after > stored);
         self.document.flush(now, urgent, &self.config.limits, effects);
-        self.be_alone(now, effects);
+        self.be_alone(now, is_read, effects);
         self.park(effects);
     }
 
@@ -235,7 +236,7 @@ impl Room {
     }
 
     /// Notes whether anyone is here, and lets what nobody needs come to rest.
-    fn be_alone(&mut self, now: Millis, effects: &mut Effects) {
+    fn be_alone(&mut self, now: Millis, is_read: bool, effects: &mut Effects) {
         if self.connections() > 0 {
             self.alone_since = None;
         } else {
@@ -246,7 +247,16 @@ impl Room {
         if idle {
             self.readers.rest();
         }
-        self.document.compact_if_due(now, idle, &self.config.limits, effects);
+        self.document.compact_if_due(now, idle, is_read || self.is_read(), &self.config.limits, effects);
+    }
+
+    /// Whether somebody here waits for what the document holds.
+    fn is_read(&self) -> bool {
+        let asks = |waiting: &Waiting| match waiting.what {
+            Owed::Question | Owed::Answer(_) | Owed::Verdict(_) | Owed::View(_) => true,
+            Owed::Echo(_) | Owed::Reply(_) => false,
+        };
+        self.readers.len() > 0 || self.waiting.iter().any(asks)
     }
 
     /// When the room wants an [`Input::Tick`], and why. To be asked after every input.

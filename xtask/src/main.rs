@@ -16,6 +16,7 @@ mod test;
 mod tools;
 mod up;
 mod wasm;
+mod wasm_opt;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt as _};
 use std::ffi::OsString;
@@ -175,6 +176,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             (Command::UpPushpin(pushpin), Long("key")) => pushpin.key = args.value()?.string()?,
             (Command::UpPushpin(pushpin), Long("issuer")) => pushpin.issuer = args.value()?.string()?,
             (Command::UpPushpin(pushpin), Long("route")) => pushpin.route = Some(args.value()?.string()?),
+            // What Fastly's command line looks for.
+            (Command::Build(Built::Fastly), Long("bin")) => drop(args.value()?),
             (Command::UpFastly(service), Long("port")) => service.port = args.value()?.parse()?,
             (Command::UpFastly(service), Long("data")) => service.data = args.value()?.into(),
             (Command::UpFastly(service), Long("prebuilt")) => service.prebuilt = true,

@@ -95,7 +95,7 @@ pub struct Answer {
 ///
 /// The host gives the [`Step`]s to the room. Of the effects that follow, what is for [`Exchange::conn`] comes back here
 /// ([`Exchange::send`], [`Exchange::park`], [`Exchange::close`]); what is for all sockets is published
-/// ([`Item::for_sockets`](super::publish::Item::for_sockets)), wherever they are. Once the room owes the connection
+/// ([`Item::news`](super::publish::Item::news)), wherever they are. Once the room owes the connection
 /// nothing more, [`Exchange::finish`] makes the answer, and the room is told nothing: the connection is still open,
 /// elsewhere.
 #[derive(Debug)]

@@ -50,9 +50,16 @@ impl Item {
         Self { channel: channel.into(), sender: None, id: None, formats: vec![format] }
     }
 
-    /// A frame for the sockets of a document, but for the one that it came from.
-    pub fn for_sockets(doc: &DocName, frame: Bytes, sender: Option<&str>) -> Self {
-        Self::new(channel(doc), Format::Message(frame)).but_for(sender)
+    /// A frame for the sockets of a document, but for the one that it came from; whoever is held asks anew.
+    pub fn news(doc: &DocName, frame: Bytes, sender: Option<&str>) -> Self {
+        let formats = vec![Format::Message(frame), Format::AskAgain, Format::AskForMore];
+        Self { formats, ..Self::wake(doc) }.but_for(sender)
+    }
+
+    /// Whoever is held on a document asks anew.
+    pub fn wake(doc: &DocName) -> Self {
+        let formats = vec![Format::AskAgain, Format::AskForMore];
+        Self { channel: channel(doc), sender: None, id: None, formats }
     }
 
     /// The same for all but one connection.

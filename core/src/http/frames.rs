@@ -104,12 +104,19 @@ pub(crate) fn polled(batch: &Batch, cursor: u64) -> Reply {
             (false, false) => [&batch.updates[..], &batch.presence[..]].concat().into(),
         });
     }
-    if let (Some(end), Some(_)) = (batch.presence_end, &batch.end) {
-        reply = reply
-            .with("stream-presence-offset", end.to_string())
-            .with("stream-presence-length", batch.presence.len().to_string());
+    if batch.presence_end.is_some() && batch.end.is_some() {
+        reply = reply.with("stream-presence-length", batch.presence.len().to_string());
     }
-    with_offset(reply, batch).with("stream-cursor", cursor.to_string())
+    placed(reply, batch).with("stream-cursor", cursor.to_string())
+}
+
+/// The same with the places behind a batch.
+pub(crate) fn placed(reply: Reply, batch: &Batch) -> Reply {
+    let reply = match (batch.presence_end, &batch.end) {
+        (Some(end), Some(_)) => reply.with("stream-presence-offset", end.to_string()),
+        _ => reply,
+    };
+    with_offset(reply, batch)
 }
 
 fn with_offset(reply: Reply, batch: &Batch) -> Reply {

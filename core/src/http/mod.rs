@@ -8,7 +8,7 @@ mod access;
 mod error;
 pub(crate) mod frames;
 mod published;
-mod query;
+pub(crate) mod query;
 mod reply;
 pub(crate) mod streams;
 pub(crate) mod sweet;

@@ -1,6 +1,6 @@
 //! The query of a request, as `application/x-www-form-urlencoded` has it.
 
-use super::ApiError;
+use super::{ApiError, Reply};
 use crate::name::percent_decode;
 
 /// Parameters of a query: few, so a list.
@@ -53,6 +53,17 @@ impl Query {
         }
         out
     }
+}
+
+/// The address at which a live read goes on behind an answer; none if that tells no place.
+pub(crate) fn resumed(path: &str, query: &str, reply: &Reply) -> Option<String> {
+    let mut address = format!("{path}?offset={}", reply.header("stream-next-offset")?);
+    if let Some(place) = reply.header("stream-presence-offset") {
+        address.push_str("&presence=");
+        address.push_str(place);
+    }
+    address.push_str(&Query::parse(query).ok()?.without(&["offset", "presence", "cursor"]));
+    Some(address)
 }
 
 /// Encodes everything but what RFC 3986 calls unreserved.

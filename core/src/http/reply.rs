@@ -58,6 +58,11 @@ impl Reply {
         self
     }
 
+    /// The value of a header, if it has it.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The same with its age (RFC 9111, 5.1), the seconds since what it tells was known to be the newest; an error
     /// has none.
     #[must_use]

@@ -116,6 +116,7 @@ fn read_get(request: &Request<'_>, query: &Query, awareness: Option<&str>) -> Re
         live,
         cursor,
         if_none_match: request.header("if-none-match").map(str::to_owned),
+        held: false,
     };
     if let Some(stream) = awareness {
         let presence = Some((stream.to_owned(), presence_since(offset.unwrap_or("-1"), "offset")?));

@@ -141,6 +141,7 @@ fn reads_of_a_stream_are_told_by_their_query() {
         live: Live::No,
         cursor: None,
         if_none_match: None,
+        held: false,
     };
     assert_eq!(document(get("")), DocRequest::Read(read.clone()));
     assert_eq!(document(get("?offset=-1")), DocRequest::Read(read.clone()));

@@ -7,10 +7,11 @@ use crate::grip::publish::{Item, bodies};
 use crate::grip::{Exchange, Proxies};
 use crate::host::{Host, drive};
 use crate::http::Reply;
-use crate::log::LogOp;
+use crate::log::{Life, LogOp, LogReply, Offset};
 use crate::name::DocName;
 use crate::request::DocRequest;
 use crate::room::{Room, RoomConfig};
+use crate::wire;
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
@@ -196,9 +197,33 @@ impl<R: Runtime> Home<R> {
         }
         let waiters = self.waiters.borrow();
         let except = except.and_then(|conn| waiters.get(&conn)?.exchange.as_ref());
+        self.put(Item::news(&self.doc, frame, except.map(Exchange::connection)));
+    }
+
+    /// Has everyone elsewhere look at the log: sockets, by asking them who is there, and who is held.
+    fn tell_all(&self) {
+        self.put(Item::news(&self.doc, wire::query_awareness(), None));
+    }
+
+    fn put(&self, item: Item) {
         let mut outbox = self.outbox.borrow_mut();
-        outbox.items.push(Item::for_sockets(&self.doc, frame, except.map(Exchange::connection)));
+        outbox.items.push(item);
         outbox.put += 1;
+    }
+
+    /// Looks at the log in `milliseconds`, and wakes who is held if there is something behind `place` then.
+    pub(super) fn look_again(self: &Rc<Self>, place: Offset, milliseconds: u64) {
+        let home = Rc::clone(self);
+        self.runtime.spawn(async move {
+            home.runtime.sleep(milliseconds).await;
+            let (reply, _) = home.log.run(OpId(0), LogOp::Load { since: place }).await;
+            if let Ok(LogReply::Loaded(loaded)) = reply
+                && (loaded.tail.life != Life::Live || loaded.snapshot.is_some() || !loaded.updates.is_empty())
+            {
+                home.put(Item::wake(&home.doc));
+                home.publish();
+            }
+        });
     }
 
     /// How much was to be published so far, and how much of that is.
@@ -239,6 +264,7 @@ impl<R: Runtime> Home<R> {
     fn run(self: &Rc<Self>, op: OpId, request: LogOp) {
         let (home, room) = (Rc::clone(self), self.rooms.get());
         let compacts = matches!(request, LogOp::Compact { .. });
+        let deletes = matches!(request, LogOp::Delete);
         self.compacting.set(self.compacting.get() + usize::from(compacts));
         // Each room counts its own from the start, and the log takes a number that it knows for a retry.
         let unique = OpId(room << 32 | op.0);
@@ -246,6 +272,9 @@ impl<R: Runtime> Home<R> {
             let (reply, cost) = home.log.run(unique, request).await;
             home.runtime.spent(cost);
             home.compacting.set(home.compacting.get() - usize::from(compacts));
+            if deletes && reply.is_ok() && home.proxies.is_some() {
+                home.tell_all();
+            }
             if home.rooms.get() == room {
                 home.give(Input::Stored { op, reply });
             } else {

@@ -1,7 +1,7 @@
 //! WebSockets that a GRIP proxy holds: each of its requests is one visit of a connection to its room.
 
 use super::waiting::Seat;
-use super::{Instance, PUBLISH_PATIENCE, Runtime};
+use super::{COMPACTION_PATIENCE, Instance, PUBLISH_PATIENCE, Runtime};
 use crate::auth::Grant;
 use crate::effect::{Close, Input};
 use crate::grip::{Exchange, Request};
@@ -47,6 +47,7 @@ impl<R: Runtime> Instance<R> {
             seat.settled(PUBLISH_PATIENCE).await;
         }
         seat.published(PUBLISH_PATIENCE).await;
+        seat.compacted(COMPACTION_PATIENCE).await;
         let mut exchange = seat.end().ok_or_else(|| ApiError::internal("the connection is gone"))?;
         if is_settled {
             seat.give(Input::Leave { conn });

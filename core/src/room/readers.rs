@@ -67,6 +67,8 @@ pub(super) struct Reader {
     pub(super) behind: bool,
     /// Loads that it was served from.
     pub(super) loads: u32,
+    /// Loads that it may have behind the first.
+    pub(super) reads: u32,
     /// Updates that had been relayed to all sockets when it came.
     pub(super) relayed: u64,
     /// How often what is kept of its presence stream was read for it.
@@ -223,6 +225,9 @@ impl Readers {
                 let encoded = shared.get(reader, now, nothing);
                 if encoded.is_some_and(|encoded| reader.take(conn, encoded, now, &rereads.relayed, effects)) {
                     self.remove(conn);
+                } else if reader.reads == 0 {
+                    reader.end_early(conn, now.now, effects);
+                    self.remove(conn);
                 }
                 continue;
             }
@@ -375,6 +380,8 @@ impl Reader {
                 let events = encoded.events(frames::cursor(now.now, self.cursor));
                 if core::mem::replace(&mut self.opened, true) {
                     effects.send(To::Conn(conn), events);
+                } else if self.reads == 0 {
+                    effects.reply(conn, frames::placed(frames::opened(events), &encoded.batch));
                 } else {
                     effects.reply(conn, frames::opened(events));
                 }

@@ -294,8 +294,11 @@ impl Room {
         let deadline = expires.map_or(deadline, |at| at.min(deadline));
         let (wants, cursor) = (read.live.into(), read.cursor);
         let (opened, behind, loads, relayed, looks) = (false, false, 0, 0, 0);
-        let reader =
-            Reader { updates, presence, wants, cursor, tag, deadline, opened, behind, loads, relayed, looks };
+        let reads = if read.held { 0 } else { limits.reread.reads };
+        #[rustfmt::skip]
+        let reader = Reader {
+            updates, presence, wants, cursor, tag, deadline, opened, behind, loads, reads, relayed, looks,
+        };
         self.readers.add(now, conn, reader, end, limits);
     }
 

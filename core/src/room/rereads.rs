@@ -33,10 +33,10 @@ pub(super) struct Rereads {
     served: Set<ConnId>,
     /// Readers that are sockets.
     pub(super) sockets: usize,
-    /// These are parked, and leave as soon as they are owed nothing.
+    /// These are parked.
     parks: bool,
     /// See [`crate::limits::Reread`].
-    bounds: (u64, u64, u32),
+    bounds: (u64, u64),
     pub(super) relayed: Relayed,
     #[cfg(not(feature = "shared"))]
     _never: core::convert::Infallible,
@@ -65,7 +65,7 @@ impl Rereads {
     /// Hears of a new reader; `held`: how many wait already.
     pub(super) fn add(&mut self, now: Millis, reader: &Reader, held: usize, limits: &Limits) {
         let bounds = &limits.reread;
-        self.bounds = (bounds.first, bounds.most, bounds.reads);
+        self.bounds = (bounds.first, bounds.most);
         self.sockets += usize::from(reader.wants == Wants::Messages);
         if held == 0 {
             self.interval = bounds.first;
@@ -197,6 +197,7 @@ impl Readers {
             opened: true,
             behind: false,
             loads,
+            reads: u32::MAX,
             relayed: self.rereads.as_ref().map_or(0, |rereads| rereads.relayed.count()),
             looks: 0,
         };
@@ -212,15 +213,13 @@ impl Readers {
         }
     }
 
-    /// Everyone who waits for something to happen waits for a load now. A socket that is parked does not wait: what it
-    /// misses it gets when it comes again.
-    fn all_behind(&mut self) {
-        let parks = self.rereads.as_ref().is_some_and(|rereads| rereads.parks);
+    /// Everyone who waits for something to happen waits for a load now; `sockets`: these as well.
+    fn all_behind(&mut self, sockets: bool) {
         for (conn, reader) in self.list.iter_mut() {
             if let Some(place) = &reader.updates
                 && !reader.behind
                 && reader.loads > 0
-                && !(parks && reader.wants == Wants::Messages)
+                && (sockets || reader.wants != Wants::Messages)
             {
                 reader.behind = true;
                 self.behind.insert((place.clone(), *conn));
@@ -228,13 +227,16 @@ impl Readers {
         }
     }
 
-    /// Something was stored here. A load that is on its way may be too old for it.
+    /// Something was stored here. A load that is on its way may be too old for it. Sockets were sent it; those that are
+    /// parked are here for a moment only, in which they most often wait for just that to be stored.
     pub(super) fn read_again_now(&mut self, now: Millis) {
+        let held = self.len();
         let Some(rereads) = &mut self.rereads else { return };
-        if self.load.is_some() {
+        let sockets = !rereads.parks;
+        if self.load.is_some() && (sockets || held > 0) {
             rereads.by(now);
         }
-        self.all_behind();
+        self.all_behind(sockets);
     }
 
     /// Has the log read again if it is time.
@@ -243,7 +245,7 @@ impl Readers {
             && rereads.at.is_some_and(|at| at <= now)
         {
             rereads.at = None;
-            self.all_behind();
+            self.all_behind(true);
         }
     }
 
@@ -263,7 +265,7 @@ impl Readers {
             let updates = loaded.updates.iter().map(|(_, update)| update);
             (frames::frames(loaded.snapshot.iter().chain(updates)), loaded.tail.end.clone())
         });
-        let (first, most, reads) = rereads.bounds;
+        let (first, most) = rereads.bounds;
         let found = news.as_ref().is_some_and(|(frames, _)| !frames.is_empty());
         rereads.interval =
             if found { first } else { (rereads.interval + rereads.interval / 2).clamp(first, most) };
@@ -290,7 +292,7 @@ impl Readers {
             };
             if is_over {
                 over.push(conn);
-            } else if reader.loads > reads && reader.wants != Wants::Messages {
+            } else if reader.loads > reader.reads {
                 reader.end_early(conn, now.now, effects);
                 over.push(conn);
             } else {
@@ -304,7 +306,7 @@ impl Readers {
 
 impl Reader {
     /// It has had all the reads that it may have.
-    fn end_early(&self, conn: ConnId, now: Millis, effects: &mut Effects) {
+    pub(super) fn end_early(&self, conn: ConnId, now: Millis, effects: &mut Effects) {
         if self.opened {
             effects.close(conn, Close::new(Close::NORMAL, "the event stream has read the log often enough"));
         } else {

@@ -32,12 +32,12 @@ fn an_item_is_as_pushpin_reads_it() {
 }
 
 #[test]
-fn a_frame_is_for_the_documents_sockets_but_for_its_sender() {
+fn a_frame_is_for_the_documents_sockets_but_for_its_sender_and_wakes_who_is_held() {
     let (doc, frame) = (DocName::new("a").unwrap(), Bytes::from_static(b"edit"));
-    let to_others = Item::for_sockets(&doc, frame.clone(), Some("c1"));
+    let to_others = Item::news(&doc, frame.clone(), Some("c1"));
     assert_eq!((to_others.channel.as_str(), to_others.sender.as_deref()), (&*channel(&doc), Some("c1")));
-    assert_eq!(to_others.formats, [Format::Message(frame.clone())]);
-    assert_eq!(Item::for_sockets(&doc, frame, None), to_others.but_for(None));
+    assert_eq!(to_others.formats, [Format::Message(frame.clone()), Format::AskAgain, Format::AskForMore]);
+    assert_eq!(Item::news(&doc, frame, None), to_others.but_for(None));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod held;
 mod host;
 mod sockets;
 
@@ -56,7 +57,7 @@ fn append(update: &Bytes) -> DocRequest {
 
 fn read(updates: Since, live: Live) -> DocRequest {
     let updates = Some(updates);
-    DocRequest::Read(Read { updates, presence: None, live, cursor: None, if_none_match: None })
+    DocRequest::Read(Read { updates, presence: None, live, cursor: None, if_none_match: None, held: false })
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

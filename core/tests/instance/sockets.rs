@@ -14,9 +14,9 @@ use yonder_core::http::{ApiError, Reply};
 use yonder_core::instance::Instance;
 use yonder_core::{Close, DocName, wire};
 
-const PROXY: &str = "http://127.0.0.1:5561/?verify-iss=tests&verify-key=a-key-of-the-tests";
+pub(crate) const PROXY: &str = "http://127.0.0.1:5561/?verify-iss=tests&verify-key=a-key-of-the-tests";
 
-fn signature() -> String {
+pub(crate) fn signature() -> String {
     let [header, claims] = [r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"iss":"tests","exp":4000000}"#]
         .map(|part| URL_SAFE_NO_PAD.encode(part));
     let signed = format!("{header}.{claims}");

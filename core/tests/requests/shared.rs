@@ -162,6 +162,28 @@ fn a_deletion_elsewhere_ends_readers_and_sockets() {
 }
 
 #[test]
+fn who_comes_after_a_deletion_and_a_creation_elsewhere_is_answered_of_the_new_life() {
+    let mut table = Table::shared(limits(), 1);
+    table.ask(1, long_poll(at(1)));
+    table.open_socket(2);
+    live(&mut table, 50);
+    table.log.answer(LogOp::Delete).unwrap();
+    table.log.answer(LogOp::Create { updates: vec![edit(8)] }).unwrap();
+    // This room believes still what it learnt a moment ago.
+    table.ask(3, post(&[edit(9)]));
+    table.ask(4, catch_up(at(1)));
+    table.ask(5, DocRequest::State);
+    table.open_socket(6);
+    let mut effects = table.settle();
+    effects.extend(live(&mut table, 500).0);
+    let mut answers = statuses(&effects);
+    answers.sort_unstable();
+    assert_eq!(answers, [(1, 404), (3, 204), (4, 200), (5, 200)]);
+    assert_eq!(closed(&effects), [(2, 4404)], "it followed the former life");
+    assert_eq!(table.room.connections(), 1);
+}
+
+#[test]
 fn sockets_are_sent_what_others_stored_once_and_not_what_they_were_sent_before() {
     let mut table = Table::shared(limits(), 0);
     table.open_socket(1);

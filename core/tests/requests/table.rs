@@ -217,7 +217,7 @@ pub fn post(updates: &[Bytes]) -> DocRequest {
 }
 
 pub fn read(since: Since, live: Live) -> Read {
-    Read { updates: Some(since), presence: None, live, cursor: None, if_none_match: None }
+    Read { updates: Some(since), presence: None, live, cursor: None, if_none_match: None, held: false }
 }
 
 pub fn catch_up(since: Since) -> DocRequest {

@@ -54,6 +54,7 @@ impl Reader {
             live,
             cursor: None,
             if_none_match: None,
+            held: false,
         };
         self.conn = Some(world.request(DocRequest::Read(read)));
     }

@@ -125,7 +125,23 @@ impl Server {
                 let answered = async move { instance.exchange(granted, &head.request(body)).await };
                 return self.run(answered)?.map(|reply| Some(Answered::Reply(reply)));
             }
-            Route::Document(asking) => asking,
+            Route::Document(asking) => {
+                let instance = self.instance()?;
+                if instance.can_hold(&asking) {
+                    if !instance.is_proxied(web::header(&request, "grip-sig")) {
+                        // Where there is no Fanout, this waits itself.
+                        return match web::hand_off(request) {
+                            Ok(()) => Ok(None),
+                            Err(_) => self.run(async move { instance.ask(asking).await }).map(Some),
+                        };
+                    }
+                    let url = request.get_url();
+                    let (path, query) = (url.path().to_owned(), url.query().unwrap_or_default().to_owned());
+                    let held = async move { instance.hold(asking, &path, &query).await };
+                    return self.run(held).map(|reply| Some(Answered::Reply(reply)));
+                }
+                asking
+            }
             Route::Body { limit, then, .. } => then(web::body(&mut request, limit)?)?,
             Route::Catalog { op, then } => {
                 let instance = self.instance()?;

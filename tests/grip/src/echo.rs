@@ -21,9 +21,9 @@ pub(crate) fn run(exchange: &mut Exchange, steps: &[Step], doc: &DocName) -> Vec
                 let length = rest.parse().unwrap_or(0);
                 match word {
                     "send" => exchange.send(&pattern(length)),
-                    "publish" => items.push(Item::for_sockets(doc, pattern(length), None)),
+                    "publish" => items.push(Item::news(doc, pattern(length), None)),
                     "publish-others" => {
-                        items.push(Item::for_sockets(doc, pattern(length), Some(exchange.connection())));
+                        items.push(Item::news(doc, pattern(length), Some(exchange.connection())));
                     }
                     "close" => {
                         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));

@@ -206,7 +206,7 @@ fn heed(
             Effect::Send { to: To::Conn(conn), frame } if conn == own => exchange.send(&frame),
             Effect::Send { to: To::Sockets { except }, frame } => {
                 let sender = (except == Some(own)).then(|| exchange.connection());
-                items.push(publish::Item::for_sockets(doc, frame, sender));
+                items.push(publish::Item::news(doc, frame, sender));
             }
             Effect::Park { conn, state } if conn == own => exchange.park(state),
             Effect::Close { conn, reason } if conn == own => exchange.close(reason),

@@ -1,0 +1,69 @@
+//! Live reads that a GRIP proxy holds: a reader that waits costs the host nothing, and is woken by what is published.
+//!
+//! A proxy begins to listen once it has the answer. What is published before that would be missed until the hold is over,
+//! so the log is looked at once more a moment later.
+
+use super::{Answered, Instance, Runtime};
+use crate::grip::hold::{Channel, Hold};
+use crate::grip::{KEEP_ALIVE, channel};
+use crate::http::frames::KEEP_ALIVE as SIGN_OF_LIFE;
+use crate::http::query::resumed;
+use crate::http::{Asking, Reply};
+use crate::log::Offset;
+use crate::request::{DocRequest, Live, Since};
+
+/// Milliseconds until a proxy that was answered listens.
+const LISTENS_AFTER: u64 = 200;
+
+impl<R: Runtime> Instance<R> {
+    /// Whether this is a read that waits, and there is a proxy that can do the waiting.
+    pub fn can_hold(&self, asking: &Asking) -> bool {
+        self.proxies.is_some() && matches!(&asking.request, DocRequest::Read(read) if read.live != Live::No)
+    }
+
+    /// Whether a request with this `Grip-Sig` came by a proxy.
+    pub fn is_proxied(&self, grip_sig: Option<&str>) -> bool {
+        self.proxies.as_ref().is_some_and(|proxies| proxies.verify(grip_sig, self.runtime.now()).is_ok())
+    }
+
+    /// Answers a read that waits, and that came by a proxy from `path` and `query`: what there is, or that the proxy is to
+    /// wait for more.
+    pub async fn hold(&self, mut asking: Asking, path: &str, query: &str) -> Reply {
+        let doc = asking.doc.clone();
+        let DocRequest::Read(read) = &mut asking.request else { return whole(self.ask(asking).await) };
+        read.held = true;
+        let (live, begins_now) = (read.live, read.updates == Some(Since::Now));
+        let reads_log = read.updates.is_some();
+        let mut reply = whole(self.ask(asking).await);
+        let limits = &self.config.limits;
+        let hold = match (live, reply.status) {
+            // Its next one says where it is; this one, asked again, would begin where that is then.
+            (Live::LongPoll, 204) if begins_now => return reply,
+            (Live::LongPoll, 204) => Hold::Response { timeout: seconds(limits.long_poll) },
+            (Live::Events, 200) => Hold::Stream {
+                next: resumed(path, query, &reply).map(|next| (next, KEEP_ALIVE)),
+                keep_alive: Some((SIGN_OF_LIFE.to_owned(), seconds(limits.keep_alive))),
+            },
+            _ => return reply,
+        };
+        if let Some(place) = reply.header("stream-next-offset").and_then(Offset::parse).filter(|_| reads_log)
+        {
+            self.home(&doc).look_again(place, LISTENS_AFTER);
+        }
+        let channels = [Channel { name: channel(&doc), seen: None }];
+        reply.headers.extend(hold.headers(&channels));
+        reply
+    }
+}
+
+fn seconds(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds / 1_000).unwrap_or(u32::MAX).max(1)
+}
+
+/// What there is of an answer, without what follows.
+fn whole<R: Runtime>(answered: Answered<R>) -> Reply {
+    match answered {
+        Answered::Reply(reply) => reply,
+        Answered::Events(reply, _) => Reply { streams: false, ..reply },
+    }
+}
