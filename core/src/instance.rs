@@ -8,6 +8,7 @@
 //! An instance may end between any two steps. What was answered is stored by then: so is all that an answer says is stored.
 //! What nobody waits for any more (a compaction, most often) is lost with it, and done again by another.
 
+mod held;
 mod home;
 mod sockets;
 mod waiting;
@@ -23,7 +24,6 @@ use crate::limits::Limits;
 use crate::listed::{Listed, list_documents};
 use crate::log::{CatalogOp, Life, Listed as Listing, LogError, LogOp, LogReply, Offset};
 use crate::name::DocName;
-use crate::request::{DocRequest, VersionOp};
 use crate::room::{Residency, RoomConfig};
 use crate::sequenced::Sequenced;
 use core::cell::{Cell, RefCell};
@@ -34,8 +34,8 @@ use waiting::Seat;
 
 /// Documents whose log is kept for whoever comes next, with what it has learnt, although nobody is there.
 const RESTING: usize = 8;
-/// Milliseconds that a reader waits at most for the compaction that its own reading has shown to be due: nothing says
-/// that the instance goes on once everyone has an answer.
+/// Milliseconds that a request waits at most for the compaction that it has shown to be due: nothing says that the
+/// instance goes on once everyone has an answer.
 const COMPACTION_PATIENCE: u64 = 5_000;
 
 /// Milliseconds that an answer waits at most until sockets elsewhere have what it is about: the same holds for that.
@@ -119,7 +119,6 @@ impl<R: Runtime> Instance<R> {
     pub async fn ask(&self, asking: Asking) -> Answered<R> {
         let Asking { mut doc, mut request, expires, stale } = asking;
         loop {
-            let reads = only_reads(&request);
             let seat = Seat::new(self.home(&doc), self.conn());
             seat.give(Input::Request { conn: seat.conn, request, expires });
             match seat.answer().await {
@@ -128,9 +127,7 @@ impl<R: Runtime> Instance<R> {
                 }
                 Answer::Reply(reply) => {
                     seat.published(PUBLISH_PATIENCE).await;
-                    if reads {
-                        seat.compacted(COMPACTION_PATIENCE).await;
-                    }
+                    seat.compacted(COMPACTION_PATIENCE).await;
                     // There is no copy here that could be older.
                     return Answered::Reply(if stale { reply.with_age(0) } else { reply });
                 }
@@ -199,26 +196,5 @@ impl<R: Runtime> Instance<R> {
         let conn = self.next_conn.get();
         self.next_conn.set(conn + 1);
         ConnId(conn)
-    }
-}
-
-/// Whether nobody waits for something to be written: who reads may be kept a moment longer.
-fn only_reads(request: &DocRequest) -> bool {
-    match request {
-        DocRequest::State
-        | DocRequest::Json
-        | DocRequest::Discover { .. }
-        | DocRequest::Snapshot(_)
-        | DocRequest::Read(_)
-        | DocRequest::Exists { .. } => true,
-        DocRequest::Version(op) => match op {
-            VersionOp::List | VersionOp::State(_) | VersionOp::Json(_) => true,
-            VersionOp::Make { .. } | VersionOp::Restore { .. } | VersionOp::Delete(_) => false,
-        },
-        DocRequest::Create { .. }
-        | DocRequest::Delete
-        | DocRequest::Append { .. }
-        | DocRequest::Presence { .. }
-        | DocRequest::Copy { .. } => false,
     }
 }

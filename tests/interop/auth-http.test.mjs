@@ -1,7 +1,7 @@
 // Tokens on HTTP: who may read, write and manage which document, in which service, and until when.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { converge, join, sees, transports } from './client.mjs'
+import { converge, join, sees, taken } from './client.mjs'
 import { Host, needs } from './host.mjs'
 import { ask, hold } from './request.mjs'
 import { at, create, entriesOf, eventFrames, framed, list, poll, post, read, readDocument, refused, show, stream, writer } from './streams.mjs'
@@ -162,7 +162,7 @@ describe('tokens on HTTP', { concurrency: 6, ...lacking }, () => {
   })
 })
 
-for (const transport of transports(({ needs: names }) => needs(...names).skip === undefined)) {
+for (const transport of taken()) {
   describe(`tokens by ${transport}`, { concurrency: 4, ...lacking }, () => {
     const name = doc => `${transport.replaceAll(' ', '-')}_${doc}`
     const enter = (t, doc, claims, options) => join(t, host, name(doc), { transport, token: token({ doc: name(doc), ...claims }), ...options })

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import * as Y from 'yjs'
 import { atEnd } from './ending.mjs'
+import { lacks } from './host.mjs'
 import { HttpClient } from './transport-http.mjs'
 import { StreamsClient } from './transport-streams.mjs'
 import { SweetClient } from './transport-sweet.mjs'
@@ -15,8 +16,8 @@ process.setMaxListeners(0) // each y-websocket provider listens for the end of t
  * connection is lost is sent later. `acknowledges`: the client hears that its edits are stored.
  */
 export const TRANSPORTS = {
-  'y-websocket': { Client: WebsocketClient, needs: [], keepsEdits: true, acknowledges: false },
-  'y-sweet': { Client: SweetClient, needs: ['sweet', 'ack'], keepsEdits: true, acknowledges: true },
+  'y-websocket': { Client: WebsocketClient, needs: ['sockets'], keepsEdits: true, acknowledges: false },
+  'y-sweet': { Client: SweetClient, needs: ['sockets', 'sweet', 'ack'], keepsEdits: true, acknowledges: true },
   'YjsProvider SSE': { Client: StreamsClient, needs: ['streams'], liveMode: 'sse', keepsEdits: false, acknowledges: true },
   'YjsProvider long-poll': { Client: StreamsClient, needs: ['streams'], liveMode: 'long-poll', keepsEdits: false, acknowledges: true },
   'HTTP SSE': { Client: HttpClient, needs: ['streams'], liveMode: 'sse', keepsEdits: true, acknowledges: true },
@@ -26,11 +27,14 @@ export const TRANSPORTS = {
 /** Names of the transports for which `fits` holds. */
 export const transports = (fits = () => true) => Object.keys(TRANSPORTS).filter(name => fits(TRANSPORTS[name]))
 
+/** Names of those that the host takes. */
+export const taken = () => transports(({ needs }) => !needs.some(lacks))
+
 /**
  * Opens `doc` on `host` by `transport` and resolves once it is synced (or at once with `wait: false`). Left at the end
  * of test `t`. `state` is set as the local presence; `ydoc` and `awareness` may be handed over from an earlier client.
  */
-export async function join (t, host, doc, { transport = 'y-websocket', wait = true, connect = true, state, ...options } = {}) {
+export async function join (t, host, doc, { transport = lacks('sockets') ? 'HTTP long-poll' : 'y-websocket', wait = true, connect = true, state, ...options } = {}) {
   const { Client, liveMode } = TRANSPORTS[transport]
   const client = new Client(host, doc, { liveMode, ...options })
   client.transport = transport

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
-import { converge, join, transports } from './client.mjs'
+import { converge, join, taken } from './client.mjs'
 import { atEnd } from './ending.mjs'
 import { Host, lacks, needs, SHORT_DEADLINES } from './host.mjs'
 import { dial } from './raw.mjs'
@@ -108,7 +108,7 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
   })
 
   test('clients of every kind that edit through it converge', async t => {
-    const clients = await Promise.all(transports().map(transport => join(t, host, 'everyone', { transport })))
+    const clients = await Promise.all(taken().map(transport => join(t, host, 'everyone', { transport })))
     for (let round = 0; round < 40; round++) {
       clients.forEach(({ doc }, i) => {
         doc.getText('text').insert(0, `${i}:${round} `)
@@ -117,7 +117,7 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
       await new Promise(resolve => setImmediate(resolve))
     }
     await converge(clients, 30_000)
-    const late = await Promise.all(transports().map(transport => join(t, host, 'everyone', { transport })))
+    const late = await Promise.all(taken().map(transport => join(t, host, 'everyone', { transport })))
     await converge([...clients, ...late])
   })
 
@@ -184,7 +184,10 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
       await own.start()
       const again = await snapshotOf(path, own)
       assert.ok(again.offset >= offset)
-      assert.equal((await read(own, path)).next, next)
+      const end = (await read(own, path)).next
+      // A snapshot that was made meanwhile is an entry of its own where others write as well.
+      if (lacks('one-owner')) assert.ok(end >= next, `${end} >= ${next}`)
+      else assert.equal(end, next)
       assert.deepEqual(list(applied([again.answer.bytes, ...(await read(own, path, again.offset)).frames])), list(doc))
       for (const from of ['-1', oldest]) { // an offset older than the log that is kept
         const { frames } = await read(own, path, from)

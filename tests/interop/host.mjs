@@ -7,7 +7,7 @@
 //   YONDER_SKIP     comma-separated names of `CAPABILITIES` that this host openly lacks; their scenarios show as skipped.
 //                   Whatever is not declared here runs, and fails if it is missing.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,6 +36,7 @@ export const CAPABILITIES = {
   damage: 'documents lie in files of the data folder itself',
   'raw-paths': 'paths reach it as they came: of kilobytes, and with percent-encodings that are none',
   'large-frames': 'WebSocket frames of a megabyte come and go',
+  sockets: 'WebSockets are held, by the host or by a proxy in front of it',
   'one-owner': 'one process owns a document, knows at once what happens to it, and forgets who is present when it ends',
   'unread-bodies': 'a body that is too long is refused before it has come',
   'long-streams': 'an event stream goes on for longer than 30 s unless told otherwise',
@@ -162,11 +163,10 @@ export class Host {
   }
 
   signal (signal) {
-    try {
-      process.kill(-this.child.pid, signal)
-    } catch (error) {
-      if (error.code !== 'ESRCH') throw error
-    }
+    send(-this.child.pid, signal)
+    // A program that it started may have put its own into groups of their own (Pushpin does): they end with it, but not when
+    // it is killed.
+    if (signal === 'SIGKILL') for (const pid of session(this.child.pid)) send(pid, signal)
   }
 
   command () {
@@ -179,6 +179,28 @@ export class Host {
     return template.replaceAll('{port}', this.port).replaceAll('{data}', quoted(this.data))
       .replaceAll('{keys}', quoted(this.keys.join('\n')))
   }
+}
+
+function send (pid, signal) {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error
+  }
+}
+
+/** The processes of a session, where the system tells. */
+function session (leader) {
+  const pids = existsSync('/proc/self/stat') ? readdirSync('/proc').filter(name => /^[0-9]+$/.test(name)) : []
+  return pids.map(Number).filter(pid => {
+    try {
+      // The name, in parentheses, may be anything.
+      const [, , , sid] = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+      return Number(sid) === leader
+    } catch {
+      return false // it has ended meanwhile
+    }
+  })
 }
 
 /** A document's name as a path: slashes stay, everything else is percent-encoded. */

@@ -47,9 +47,10 @@ class YSweet extends Host {
 
 /**
  * Runs `kills` rounds; resolves with `{ kills, written, acknowledged, lost, rounds }`. Tokens of all rounds are looked
- * for after every restart, so a later loss (by compaction, say) counts as well. `report` gets each round's counts.
+ * for after every restart, so a later loss (by compaction, say) counts as well. `report` gets each round's counts;
+ * `read` gives the tokens of a document.
  */
-export async function storm ({ up, kills = 5, transport = 'ws', options, peer, seed = 1, report = () => {} }) {
+export async function storm ({ up, kills = 5, transport = 'ws', options, peer, seed = 1, report = () => {}, read = bySocket }) {
   const { Writer, follow } = STORMS[transport]
   const random = prng.create(seed)
   const host = await (peer === 'y-sweet' ? YSweet : Host).up({ template: up, options })
@@ -212,7 +213,7 @@ async function connected (host, doc) {
 }
 
 /** The tokens that a client which knows nothing gets. */
-async function read (host, doc) {
+async function bySocket (host, doc) {
   const raw = await connected(host, doc)
   const copy = new Y.Doc()
   Y.applyUpdate(copy, await raw.roundTrip(30_000))

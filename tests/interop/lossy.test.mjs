@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { YjsProvider } from '@durable-streams/y-durable-streams'
 import * as Y from 'yjs'
-import { converge, join, same, TRANSPORTS, transports } from './client.mjs'
+import { converge, join, same, taken, TRANSPORTS } from './client.mjs'
 import { atEnd } from './ending.mjs'
 import { Host, needs } from './host.mjs'
 import { LossyProxy, randomNumbers } from './lossy-proxy.mjs'
@@ -16,7 +16,7 @@ const SEED = Number(process.env.YONDER_LOSSY_SEED ?? Math.floor(Math.random() * 
 const SECONDS = Number(process.env.YONDER_LOSSY_SECONDS ?? 10)
 const DOC = 'lossy-notes'
 /** Those whose edits wait until they are taken. */
-const KEEPING = transports(({ keepsEdits }) => keepsEdits)
+const KEEPING = taken().filter(name => TRANSPORTS[name].keepsEdits)
 const options = needs('streams', 'options', 'kill', ...new Set(KEEPING.flatMap(name => TRANSPORTS[name].needs)))
 
 // Snapshots, deadlines and their races belong to it.

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
-import { converge, join, misses, same, sees, TRANSPORTS, transports } from './client.mjs'
+import { converge, join, misses, same, sees, taken, TRANSPORTS, transports } from './client.mjs'
 import { atEnd } from './ending.mjs'
 import { Host, needs, SHORT_DEADLINES } from './host.mjs'
 import { Line } from './line.mjs'
@@ -24,7 +24,7 @@ describe('a room of all kinds of clients', { concurrency: 6, ...lacking }, () =>
       client.awareness.setLocalState({ name: client.transport, cursor: { anchor: turn, head: turn + 1 } })
       await converge(clients)
       for (const watcher of clients) {
-        assert.equal(watcher.doc.getText('text').toString(), transports().slice(0, turn + 1).map(name => `${name}; `).join(''))
+        assert.equal(watcher.doc.getText('text').toString(), taken().slice(0, turn + 1).map(name => `${name}; `).join(''))
         if (watcher !== client) await sees(watcher, client, { name: client.transport, cursor: { anchor: turn, head: turn + 1 } })
       }
     }
@@ -48,7 +48,7 @@ describe('a room of all kinds of clients', { concurrency: 6, ...lacking }, () =>
 
   test('who leaves is gone for all, who comes is seen by all', async t => {
     const clients = await everyone(t, host, 'coming')
-    for (const transport of transports()) {
+    for (const transport of taken()) {
       const guest = await join(t, host, 'coming', { transport, state: { name: `guest by ${transport}` } })
       for (const client of clients) {
         await sees(client, guest, { name: `guest by ${transport}` })
@@ -59,7 +59,7 @@ describe('a room of all kinds of clients', { concurrency: 6, ...lacking }, () =>
     }
   })
 
-  for (const transport of transports()) describe(`a room of all kinds of clients, one of them by ${transport}`, () => {
+  for (const transport of transports()) describe(`a room of all kinds of clients, one of them by ${transport}`, needs(...TRANSPORTS[transport].needs), () => {
     test('its connection is cut again and again: nothing is lost, nothing repeated', { timeout: 90_000 }, async t => {
       const name = `cut-${transport.replaceAll(' ', '-')}`
       const others = await everyone(t, host, name)
@@ -106,7 +106,7 @@ describe('a room of all kinds of clients', { concurrency: 6, ...lacking }, () =>
 })
 
 function everyone (t, target, doc) {
-  return Promise.all(transports().map(transport => join(t, target, doc, { transport, state: { name: transport } })))
+  return Promise.all(taken().map(transport => join(t, target, doc, { transport, state: { name: transport } })))
 }
 
 /** Lets a client push numbered words until it is stopped; only while it is connected, if it forgets what it writes then. */

@@ -26,7 +26,8 @@ export async function dial (t, host, path, { query = {}, ...options } = {}) {
 
 /** Before a stop: where that does not store what the host has taken of a document (`flush`), an answered question has. */
 export async function stored (host, doc, options) {
-  if (!lacks('flush')) return
+  // Over HTTP nobody has anything before it is stored.
+  if (!lacks('flush') || lacks('sockets')) return
   const raw = await dial(undefined, host, host.path(doc), options)
   try {
     await raw.roundTrip()

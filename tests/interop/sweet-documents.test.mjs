@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
-import { join, transports } from './client.mjs'
+import { join, taken } from './client.mjs'
 import { atEnd } from './ending.mjs'
 import { Host, lacks, needs } from './host.mjs'
 import { dial } from './raw.mjs'
@@ -166,7 +166,7 @@ describe('a document as JSON', { concurrency: 4, ...lacking }, () => {
   })
 
   test('it follows what every kind of client writes', async t => {
-    for (const transport of transports()) {
+    for (const transport of taken()) {
       const name = 'json-' + transport.replaceAll(' ', '-')
       const client = await join(t, host, name, { transport })
       client.doc.getMap('map').set('by', transport)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
-import { converge, join, transports } from './client.mjs'
+import { converge, join, taken } from './client.mjs'
 import { atEnd } from './ending.mjs'
 import { Host, needs } from './host.mjs'
 import { ask } from './request.mjs'
@@ -136,7 +136,7 @@ describe('versions', { concurrency: 4, ...lacking }, () => {
 
 describe('restoring', { concurrency: 4, ...lacking }, () => {
   test('it is an edit that everyone sees live, and what was meanwhile is history and no longer visible', async t => {
-    const clients = await Promise.all(transports().map(transport => join(t, host, 'restore', { transport })))
+    const clients = await Promise.all(taken().map(transport => join(t, host, 'restore', { transport })))
     const [first] = clients
     const { doc } = first
     doc.getText('text').insert(0, 'as it was')

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds what is measured, sets up the peers, and hands over to `yonder-bench`, or to Node.js.
 
 use crate::run::{Output, Result, cargo, command, root, target};
-use crate::{cloudflare, tools, up};
+use crate::{cloudflare, spin, tools, up};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -21,6 +21,8 @@ pub(crate) enum Name {
     Transports,
     /// The Worker and its peers on the same workerd.
     Cloudflare,
+    /// The Spin component beside an empty one in the same host.
+    Spin,
 }
 
 impl FromStr for Name {
@@ -32,7 +34,8 @@ impl FromStr for Name {
             "store" => Ok(Self::Store),
             "transports" => Ok(Self::Transports),
             "cloudflare" => Ok(Self::Cloudflare),
-            _ => Err("there are the benchmarks native, store, transports and cloudflare".to_owned()),
+            "spin" => Ok(Self::Spin),
+            _ => Err("there are the benchmarks native, store, transports, cloudflare and spin".to_owned()),
         }
     }
 }
@@ -60,6 +63,13 @@ pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
             bench = cloudflare::node()?;
             bench.current_dir(&scripts).arg("bench.mjs").arg("--tools").arg(cloudflare::folder());
             bench.arg("--yonder").arg(root().join("wrangler.toml"));
+        }
+        Name::Spin => {
+            let (component, empty) = spin::commands(&Output::Shown)?;
+            tools::npm("tests/interop", &Output::Shown)?;
+            bench = command("node");
+            bench.arg("tests/bench/spin/bench.mjs").env("YONDER_SPIN", component).env("EMPTY", empty);
+            bench.env("REDIS_SERVER", tools::redis(&Output::Shown)?);
         }
         Name::Transports => {
             Output::Shown.run(build.args(["-p", "yonder"]))?;

@@ -3,7 +3,7 @@
 pub(crate) mod test;
 
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::tools;
+use crate::{tools, wasm_opt};
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -62,9 +62,8 @@ pub(crate) fn build(output: &Output) -> Result {
 
 /// Makes the module small.
 fn optimize(making: &Path, output: &Output) -> Result {
-    let mut optimize = command(program("wasm-opt"));
-    optimize.current_dir(making).env("PATH", path()?).args(WASM_OPT);
-    output.run(optimize.args([MODULE, "--output", MODULE]))
+    let mut optimize = wasm_opt::program(output)?;
+    output.run(optimize.current_dir(making).args([MODULE, "--output", MODULE]))
 }
 
 /// What `wrangler.toml` says, for `up.mjs`.
@@ -89,24 +88,6 @@ fn place(making: &Path) -> Result {
 const FILES: [&str; 3] = ["index.js", MODULE, DESCRIPTION];
 const MODULE: &str = "index_bg.wasm";
 const DESCRIPTION: &str = "miniflare.json";
-
-/// For size, with what rustc and wasm-bindgen make use of, and nothing newer: workerd may not know it yet. What LLVM did
-/// not inline stays apart, and functions lie by their names, so that like comes by like: gzip makes 4 % less of it.
-const WASM_OPT: [&str; 13] = [
-    "-Os",
-    "--one-caller-inline-max-function-size",
-    "20",
-    "--reorder-functions-by-name",
-    "--strip-debug",
-    "--strip-producers",
-    "--enable-mutable-globals",
-    "--enable-sign-ext",
-    "--enable-nontrapping-float-to-int",
-    "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-reference-types",
-    "--enable-exception-handling",
-];
 
 /// What worker-build sets for wasm-bindgen's macros.
 const MACROS: (&str, &str) = ("WASM_BINDGEN_USE_JS_SYS", "1");
@@ -139,7 +120,8 @@ impl Tools {
     fn stamp(&self) -> Result<String> {
         let mut hasher = DefaultHasher::new();
         // Their paths tell their versions; npm's packages are in a folder named after the lock file.
-        (&self.worker_build, &self.wasm_bindgen, WASM_OPT).hash(&mut hasher);
+        (&self.worker_build, &self.wasm_bindgen).hash(&mut hasher);
+        wasm_opt::hash(&mut hasher);
         let packages = folder().join("node_modules");
         fs::read_link(&packages).map_err(|error| failed("read", &packages, error))?.hash(&mut hasher);
         let module = target()?.join(TARGET).join(PROFILE).join("yonder_cloudflare.wasm");

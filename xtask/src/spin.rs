@@ -2,7 +2,8 @@
 
 use crate::run::{Output, Result, answer, cargo, command, failed, root, target};
 use crate::tools::{cache, finish, nginx, npm, redis, rust_targets};
-use crate::up;
+use crate::up::quoted;
+use crate::{up, wasm_opt};
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -14,17 +15,34 @@ pub(crate) const TARGET: &str = "wasm32-wasip2";
 /// The component's crate.
 pub(crate) const PACKAGE: &str = "yonder-spin";
 
-/// Builds the component, as `spin.toml` says.
+/// What it may have, gzipped, in bytes.
+const BUDGET: usize = 465_000;
+
+/// Builds the component, as `spin.toml` says, and makes it small.
 pub(crate) fn build(output: &Output) -> Result {
     rust_targets(&[TARGET], output)?;
     let mut component = cargo();
     component.args(["build", "--quiet", "-p", PACKAGE, "--target", TARGET, "--profile", "wasm"]);
-    output.run(&mut component)
+    output.run(&mut component)?;
+    let built = target()?.join(TARGET).join("wasm/yonder_spin.wasm");
+    wasm_opt::make(&built, &component_path()?, output)
+}
+
+/// What is deployed must not be too large: it is fetched where it has not run yet, and compiled.
+pub(crate) fn size(output: &Output) -> Result {
+    build(output)?;
+    let size = wasm_opt::gzipped(&component_path()?)?;
+    output.say(&format!("gzipped: {} KB of {} KB", size / 1000, BUDGET / 1000));
+    if size < BUDGET { Ok(()) } else { Err("the component is too large".to_owned()) }
+}
+
+fn component_path() -> Result<PathBuf> {
+    Ok(target()?.join("spin/yonder.wasm"))
 }
 
 /// The component that was built.
 pub(crate) fn built() -> Result<PathBuf> {
-    let component = target()?.join(TARGET).join("wasm/yonder_spin.wasm");
+    let component = component_path()?;
     if component.is_file() {
         Ok(component)
     } else {
@@ -62,6 +80,43 @@ pub(crate) fn test(output: &Output) -> Result {
     test.args(["--locked", "--manifest-path"]).arg(root().join(SOURCES).join("Cargo.toml"));
     output.run(test.args(["--", "--include-ignored"]).env("REDIS_SERVER", redis))
 }
+
+/// What is true of the component in this host only: its instances, its stores, its bounds.
+pub(crate) fn scenarios(output: &Output) -> Result {
+    build(output)?;
+    npm("tests/interop", output)?;
+    let mut run = command("node");
+    // Much of it waits for time to pass.
+    run.args(["--test", "--test-concurrency=2", "--test-timeout=200000", "--test-force-exit"]);
+    run.args(REPORTERS).arg(".").current_dir(root().join(SOURCES).join("scenarios"));
+    let up = in_host(&built()?, output)?;
+    output.run(run.env("YONDER_SPIN", up).env("REDIS_SERVER", redis(output)?))
+}
+
+/// The commands that run the component, and one that does nothing, as scripts take them in `YONDER_SPIN`: see
+/// `tests/spin/scenarios/spin.mjs`.
+pub(crate) fn commands(output: &Output) -> Result<(String, String)> {
+    build(output)?;
+    let mut empty = host_cargo("build")?;
+    empty.args(["--release", "--locked", "-p", "yonder-spin-probe", "--target", TARGET, "--manifest-path"]);
+    output.run(empty.arg(root().join(SOURCES).join("Cargo.toml")))?;
+    let empty = target()?.join("spin-host").join(TARGET).join("release/yonder_spin_probe.wasm");
+    Ok((in_host(&built()?, output)?, in_host(&empty, output)?))
+}
+
+/// The command that runs a component in the host.
+fn in_host(component: &Path, output: &Output) -> Result<String> {
+    let (host, compiled) = (host(output)?, target()?.join("spin-compiled"));
+    Ok(format!("{} {} --compiled {}", quoted(&host), quoted(component), quoted(&compiled)))
+}
+
+/// As they come, and what failed at the end. Paths are those of the tests' folder.
+const REPORTERS: [&str; 4] = [
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=../../interop/failures.mjs",
+    "--test-reporter-destination=stdout",
+];
 
 /// What this host openly lacks: see `tests/interop/host.mjs`.
 const LACKS: &str = "metrics,http2,slow-reader,page,flush,hang-up,leaving,document-limit,full-disk,damage,light,raw-paths,\

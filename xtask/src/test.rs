@@ -111,7 +111,11 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(interop.map(|step| step.with(test_interop).end()));
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
     done.extend(grip.map(|step| step.with(pushpin::test).end()));
-    done.extend(spin.map(|step| step.with(spin::test).with(spin::interop).end()));
+    done.extend(
+        spin.map(|step| {
+            step.with(spin::size).with(spin::test).with(spin::scenarios).with(spin::interop).end()
+        }),
+    );
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
 

@@ -5,6 +5,9 @@ use crate::effect::{Effects, Millis};
 use crate::limits::Limits;
 use crate::log::{Life, LogOp, Offset, Tail};
 
+/// How many times as long as elsewhere the tail of a shared document grows that is only written.
+const UNREAD: u64 = 4;
+
 impl Document {
     /// Takes a number by which this room differs from others.
     pub(crate) fn scatter(&mut self, number: u64, limits: &Limits) {
@@ -80,11 +83,22 @@ impl Document {
         limits.compaction.is_due(&Tail { updates, ..tail.clone() }, idle)
     }
 
-    /// Starts a compaction if the tail is long enough; `idle` tells that nobody has been here for a while.
-    pub(crate) fn compact_if_due(&mut self, now: Millis, idle: bool, limits: &Limits, effects: &mut Effects) {
+    /// Starts a compaction if the tail is long enough; `idle` tells that nobody has been here for a while, `is_read` that
+    /// somebody reads. Where the document is shared this room may be gone before it is done: who only writes begins one
+    /// when the tail is far too long, and leaves it to readers before.
+    pub(crate) fn compact_if_due(
+        &mut self,
+        now: Millis,
+        idle: bool,
+        is_read: bool,
+        limits: &Limits,
+        effects: &mut Effects,
+    ) {
         let Some(tail) = &self.tail else { return };
         let rests = now < self.compaction_rests_until || tail.life != Life::Live;
-        if self.compaction.is_none() && !rests && self.is_long(tail, idle, limits) {
+        let times = if is_read || !self.residency.is_shared() { 1 } else { UNREAD };
+        let part = Tail { updates: tail.updates / times, bytes: tail.bytes / times, ..tail.clone() };
+        if self.compaction.is_none() && !rests && self.is_long(&part, idle, limits) {
             let upto = tail.end.clone();
             let op = self.op();
             self.compaction = Some(op);

@@ -2,16 +2,17 @@
 
 use crate::keyvalue;
 use crate::outbound::Outbound;
-use crate::report::Report;
+use crate::report::{Gauge, One, Report};
 use crate::store::Store as KeyValue;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::error::Context as _;
-use wasmtime::{Config, Engine, Result, Store};
+use wasmtime::{Config, Engine, ResourceLimiter, Result, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::WasiHttpCtx;
 use wasmtime_wasi_http::handler::{HandlerState, ProxyHandler, ProxyPre, StoreBundle};
@@ -26,6 +27,28 @@ pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
+    bounds: Bounds,
+    _alive: One,
+}
+
+/// The memory of one instance.
+struct Bounds {
+    most: usize,
+    report: Arc<Report>,
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> Result<bool> {
+        let grows = desired <= self.most;
+        if grows {
+            self.report.memory.fetch_max(desired as u64, Relaxed);
+        }
+        Ok(grows)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 impl WasiView for Guest {
@@ -40,12 +63,13 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// How long an instance is used, and for how many requests.
+/// How long an instance is used, for how many requests, and the bytes of memory that it may have.
 #[derive(Clone, Copy)]
 pub(crate) struct Reuse {
     pub(crate) count: usize,
     pub(crate) concurrent: usize,
     pub(crate) idle: Duration,
+    pub(crate) memory: usize,
 }
 
 /// Makes instances.
@@ -127,8 +151,12 @@ impl HandlerState for Instances {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: self.outbound.clone(),
+            bounds: Bounds { most: self.reuse.memory, report: self.report.clone() },
+            _alive: Gauge::one(&self.report, |report| &report.alive),
         };
-        Ok(StoreBundle { store: Store::new(&self.engine, guest), write_profile: Box::new(|_| ()) })
+        let mut store = Store::new(&self.engine, guest);
+        store.limiter(|guest| &mut guest.bounds);
+        Ok(StoreBundle { store, write_profile: Box::new(|_| ()) })
     }
 
     fn request_timeout(&self) -> Duration {

@@ -55,6 +55,9 @@ struct Arguments {
     /// How long an instance lives without a request: seconds, or with a unit s, ms, us, ns.
     #[arg(long, default_value = "1s", value_parser = duration)]
     idle_instance_timeout: Duration,
+    /// Bytes of memory that an instance may have.
+    #[arg(long, default_value = "4294967296")]
+    max_instance_memory: usize,
     /// An origin that the component may send requests to, as http://HOST:PORT.
     #[arg(long)]
     allow_outbound: Vec<Origin>,
@@ -132,6 +135,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         count: arguments.max_instance_reuse_count,
         concurrent: arguments.max_instance_concurrent_reuse_count,
         idle: arguments.idle_instance_timeout,
+        memory: arguments.max_instance_memory,
     };
     let variables = arguments.variables.into_iter().collect();
     let outbound = Outbound::new(arguments.allow_outbound);

@@ -1,7 +1,7 @@
 //! The store on Redis: keys as they are, counters as decimal text.
 
 use crate::store::Answer;
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, cmd};
 
 #[derive(Clone)]
@@ -11,7 +11,9 @@ impl Redis {
     /// A connection to `redis://HOST:PORT/DATABASE` that is made again when it is lost.
     pub(crate) async fn open(url: &str) -> Answer<Self> {
         let client = Client::open(url).map_err(text)?;
-        Ok(Self(client.get_connection_manager().await.map_err(text)?))
+        // As the version that Spin is built on: whoever asks waits.
+        let config = ConnectionManagerConfig::new().set_response_timeout(None);
+        Ok(Self(client.get_connection_manager_with_config(config).await.map_err(text)?))
     }
 
     async fn run<T: FromRedisValue>(&self, command: &mut Cmd) -> Answer<T> {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// A counter that only grows.
 #[derive(Default)]
@@ -14,13 +14,33 @@ impl Counter {
     pub(crate) fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Relaxed);
     }
+}
 
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+/// A figure that grows and shrinks.
+#[derive(Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// One more, until what comes back is dropped. `gauge` says where it is counted.
+    pub(crate) fn one(report: &Arc<Report>, gauge: fn(&Report) -> &Gauge) -> One {
+        gauge(report).0.fetch_add(1, Relaxed);
+        One { report: report.clone(), gauge }
     }
 }
 
-/// The counters that `GET /.host/metrics` answers, in operations, bytes, instances and requests.
+/// What a gauge counts.
+pub(crate) struct One {
+    report: Arc<Report>,
+    gauge: fn(&Report) -> &Gauge,
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        (self.gauge)(&self.report).0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The figures that `GET /.host/metrics` answers, in operations, bytes, instances and requests.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) gets: Counter,
@@ -35,6 +55,12 @@ pub(crate) struct Report {
     pub(crate) bytes_out: Counter,
     pub(crate) instances: Counter,
     pub(crate) requests: Counter,
+    /// Instances that live.
+    pub(crate) alive: Gauge,
+    /// Requests that are not over.
+    pub(crate) running: Gauge,
+    /// Bytes of memory that the largest instance has had.
+    pub(crate) memory: AtomicU64,
     violations: Counter,
     file: Option<Mutex<File>>,
 }
@@ -59,25 +85,28 @@ impl Report {
         what
     }
 
-    /// The counters as one JSON object.
+    /// The figures as one JSON object.
     pub(crate) fn json(&self) -> String {
-        let counters = [
-            ("gets", &self.gets),
-            ("sets", &self.sets),
-            ("deletes", &self.deletes),
-            ("exists", &self.exists),
-            ("increments", &self.increments),
-            ("list_keys", &self.list_keys),
-            ("bytes_in", &self.bytes_in),
-            ("bytes_out", &self.bytes_out),
-            ("instances", &self.instances),
-            ("requests", &self.requests),
-            ("violations", &self.violations),
+        let figures = [
+            ("gets", &self.gets.0),
+            ("sets", &self.sets.0),
+            ("deletes", &self.deletes.0),
+            ("exists", &self.exists.0),
+            ("increments", &self.increments.0),
+            ("list_keys", &self.list_keys.0),
+            ("bytes_in", &self.bytes_in.0),
+            ("bytes_out", &self.bytes_out.0),
+            ("instances", &self.instances.0),
+            ("alive", &self.alive.0),
+            ("requests", &self.requests.0),
+            ("running", &self.running.0),
+            ("memory", &self.memory),
+            ("violations", &self.violations.0),
         ];
         let mut text = String::from("{");
-        for (name, counter) in counters {
+        for (name, figure) in figures {
             let comma = if text.len() > 1 { "," } else { "" };
-            let _ = write!(text, "{comma}\"{name}\":{}", counter.get());
+            let _ = write!(text, "{comma}\"{name}\":{}", figure.load(Relaxed));
         }
         text.push_str("}\n");
         text

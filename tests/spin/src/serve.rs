@@ -1,7 +1,7 @@
 //! HTTP as Spin's trigger serves it, and the figures of a run on a listener of their own.
 
 use crate::guest::Instances;
-use crate::report::Report;
+use crate::report::{Gauge, Report};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::header::HOST;
@@ -135,6 +135,7 @@ fn prepare(mut request: Request<Incoming>, client: SocketAddr) -> Result<Request
 async fn handle(handler: &ProxyHandler<Instances>, request: Request<Incoming>) -> Result<Response<Sent>> {
     let request = request.map(|body| body.map_err(ErrorCode::from_hyper_request_error));
     let (send, receive) = oneshot::channel();
+    let running = Gauge::one(&handler.state().report, |report| &report.running);
     handler.spawn(
         None,
         Box::new(move |store, proxy| {
@@ -152,6 +153,7 @@ async fn handle(handler: &ProxyHandler<Instances>, request: Request<Incoming>) -
                 if send.send(response).is_ok() {
                     let _ = is_over.await;
                 }
+                drop(running);
             })
         }),
     );

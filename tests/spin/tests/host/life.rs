@@ -145,9 +145,30 @@ fn a_client_that_leaves_does_not_stop_its_request() {
     let host = Host::start(&["--idle-instance-timeout", "10s"]);
     let mut stream = std::net::TcpStream::connect(&host.address).unwrap();
     std::io::Write::write_all(&mut stream, b"GET /wait?300 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    eventually("it waits", || host.metric("requests") == 1);
+    eventually("it waits", || host.metric("running") == 1);
     drop(stream);
-    thread::sleep(Duration::from_millis(600));
+    eventually("it is over", || host.metric("running") == 0);
     assert_eq!(served(&host), 2, "in the same instance");
     assert_eq!(host.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_that_is_gone_is_not_counted() {
+    let host = Host::start(&["--max-instance-reuse-count", "1"]);
+    host.get("/hello").good();
+    eventually("it is gone", || host.metric("alive") == 0);
+    assert_eq!((host.metric("instances"), host.metric("running")), (1, 0));
+}
+
+#[test]
+fn an_instance_gets_the_memory_that_it_may_have() {
+    let body = vec![0; 8 << 20];
+    let host = Host::start(&[]);
+    assert_eq!(host.send("POST", "/body", &body).good(), body.len().to_string());
+    let most = host.metric("memory");
+    assert!(most > 8 << 20, "{most}");
+    let host = Host::start(&["--max-instance-memory", &(most / 2).to_string()]);
+    assert_eq!(host.send("POST", "/body", &body).status, 500);
+    assert!((1..=most / 2).contains(&host.metric("memory")));
+    assert_eq!(host.metric("violations"), 1);
 }
