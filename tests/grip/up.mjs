@@ -1,9 +1,9 @@
-// A host and the GRIP proxy in front of it, for `cargo xtask up`: both are started, and both end on SIGINT to this one.
+// A host, and the GRIP proxy in front of it if it has one, for `cargo xtask up`: both end on SIGINT to this one.
 //
 //   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME [--route NAME] -- HOST [ARG]...
 //
 // The host serves on `backend`. Once it does, and the proxy serves on `port`, this prints `ready URL` of the proxy. With
-// `route` the host hands requests to the proxy, by this name, and the URL is the host's.
+// `route` the host hands requests to the proxy, by this name, and the URL is the host's. Without `control` there is no proxy.
 import { spawn } from 'node:child_process'
 import { createConnection } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -47,7 +47,8 @@ const listens = port => new Promise(resolve => {
 
 const options = names.slice(1).filter(name => values[name] !== undefined)
 const proxy = ['up', 'pushpin', ...options.flatMap(name => [`--${name}`, values[name]])]
-start([values.xtask, ...proxy], { stdio: ['ignore', 2, 2] })
+const proxied = values.control !== undefined
+if (proxied) start([values.xtask, ...proxy], { stdio: ['ignore', 2, 2] })
 const host = start([program, ...args], { stdio: ['ignore', 'pipe', 2] })
 createInterface(host.stdout).on('line', line => { if (!line.startsWith('ready ')) console.error(line) })
 while (!await listens(values.backend)) await sleep(20)
@@ -57,8 +58,8 @@ if (!ready.ok) {
   console.error(await ready.text())
   await end(1)
 }
-while (!await listens(values.port) || !await listens(values.control)) await sleep(20)
+while (proxied && (!await listens(values.port) || !await listens(values.control))) await sleep(20)
 // Its parts find each other a moment later; what comes before that may wait for ever.
 const through = () => fetch(`http://127.0.0.1:${values.port}/ready`, { signal: AbortSignal.timeout(1_000) }).then(({ ok }) => ok, () => false)
-while (!await through()) await sleep(20)
-console.log(`ready http://127.0.0.1:${values.route ? values.backend : values.port}`)
+while (proxied && !await through()) await sleep(20)
+console.log(`ready http://127.0.0.1:${values.route || !proxied ? values.backend : values.port}`)

@@ -237,7 +237,7 @@ pub(crate) fn cargo_install(
     Ok(done)
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Where Debian has servers; not everyone's PATH does.
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

@@ -1,7 +1,8 @@
 //! `cargo xtask up`: one host, built and run.
 
 use crate::run::{Output, Result, cargo, command, failed, root, target};
-use crate::{cloudflare, pushpin, spin};
+use crate::{cloudflare, pushpin, spin, tools};
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -121,19 +122,33 @@ pub(crate) fn cloudflare(worker: &Cloudflare) -> Result {
 
 /// Becomes the host that runs the component, so that signals reach it, or the script that runs it behind a GRIP proxy.
 /// Returns only if it cannot.
+///
+/// Where the real `spin` is on the PATH it is the host, unless there are words for that of the tests.
 pub(crate) fn spin(app: &Spin) -> Result {
-    let host = spin::host(&Output::Shown)?;
+    let real = tools::on_path("spin").filter(|_| app.host.is_empty());
+    let host = real.clone().map_or_else(|| spin::host(&Output::Shown), Ok)?;
     if !app.prebuilt {
         spin::build(&Output::Shown)?;
     }
-    fs::create_dir_all(&app.data).map_err(|error| failed("make", &app.data, error))?;
+    let data = std::path::absolute(&app.data).map_err(|error| failed("find", &app.data, error))?;
+    fs::create_dir_all(&data).map_err(|error| failed("make", &data, error))?;
     let backend = if app.grip { free_port()? } else { app.port };
-    let mut args = vec![spin::built()?.into_os_string()];
+    let (control, key, issuer) = (free_port()?, "for this machine only", "yonder-up");
+    let publisher = app.grip.then(|| format!("http://127.0.0.1:{control}"));
+    let mut args: Vec<OsString> = match real {
+        Some(_) => vec!["up".into(), "--from".into(), manifest(&data, publisher.as_deref())?.into()],
+        None => vec![spin::built()?.into()],
+    };
     args.extend(["--listen".into(), format!("127.0.0.1:{backend}").into()]);
-    args.extend(["--sqlite".into(), app.data.join("sqlite_key_value.db").into()]);
-    // A start takes milliseconds then.
-    args.extend(["--compiled".into(), target()?.join("spin-compiled").into()]);
-    args.extend(app.host.iter().map(Into::into));
+    if real.is_some() {
+        args.extend(["--state-dir".into(), data.into(), "--quiet".into()]);
+    } else {
+        args.extend(["--sqlite".into(), data.join("sqlite_key_value.db").into()]);
+        // A start takes milliseconds then.
+        args.extend(["--compiled".into(), target()?.join("spin-compiled").into()]);
+        args.extend(publisher.iter().map(|url| format!("--allow-outbound={url}").into()));
+        args.extend(app.host.iter().map(Into::into));
+    }
     // Like the native server: without a key, for this machine only.
     let is_set = |name: &str| app.vars.iter().any(|var| var.split('=').next() == Some(name));
     if !is_set("YONDER_AUTH_KEY") && !is_set("YONDER_INSECURE_OPEN") {
@@ -143,23 +158,37 @@ pub(crate) fn spin(app: &Spin) -> Result {
         let (name, value) = var.split_once('=').ok_or(format!("{var} is no NAME=VALUE"))?;
         args.push(format!("--variable={}={value}", name.to_lowercase()).into());
     }
-    if !app.grip {
+    if let Some(url) = &publisher {
+        let grip = format!("{url}/?verify-iss={issuer}&verify-key={}", key.replace(' ', "%20"));
+        args.push(format!("--variable=yonder_grip_url={grip}").into());
+        pushpin::install(&Output::Shown)?;
+    } else if real.is_none() {
         return Err(format!("the component does not start: {}", Command::new(host).args(args).exec()));
     }
-    let (control, key, issuer) = (free_port()?, "for this machine only", "yonder-up");
-    let url = format!("http://127.0.0.1:{control}");
-    args.push(format!("--allow-outbound={url}").into());
-    let grip = format!("{url}/?verify-iss={issuer}&verify-key={}", key.replace(' ', "%20"));
-    args.push(format!("--variable=yonder_grip_url={grip}").into());
-    pushpin::install(&Output::Shown)?;
     let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
     let mut script = command("node");
     script.arg(root().join("tests/grip/up.mjs")).arg("--xtask").arg(this);
-    for (name, port) in [("--port", app.port), ("--control", control), ("--backend", backend)] {
+    let control = publisher.map(|_| ("--control", control));
+    for (name, port) in [("--port", app.port), ("--backend", backend)].into_iter().chain(control) {
         script.args([name, &port.to_string()]);
     }
     script.args(["--key", key, "--issuer", issuer, "--"]).arg(host).args(args);
     Err(format!("the component does not start: {}", script.exec()))
+}
+
+/// `spin.toml` for the component that is built, which may publish there.
+fn manifest(folder: &Path, publisher: Option<&str>) -> Result<PathBuf> {
+    let manifest = root().join("spin.toml");
+    let text = fs::read_to_string(&manifest).map_err(|error| failed("read", &manifest, error))?;
+    let hosts = publisher.map(|url| format!("{url:?}")).unwrap_or_default();
+    let lines = text.lines().map(|line| match line.split(" = ").next() {
+        Some("source") => format!("source = {:?}", spin::built().unwrap_or_default()),
+        Some("allowed_outbound_hosts") => format!("allowed_outbound_hosts = [{hosts}]"),
+        _ => line.to_owned(),
+    });
+    let (text, made) = (lines.collect::<Vec<_>>().join("\n"), folder.join("spin.toml"));
+    fs::write(&made, text).map_err(|error| failed("write", &made, error))?;
+    Ok(made)
 }
 
 /// A port of 127.0.0.1 that nobody has.
