@@ -127,6 +127,11 @@ impl core::fmt::Debug for Keys {
     }
 }
 
+/// Reads JSON as text: a reader of bytes would be another one beside it in a module of Wasm.
+pub(crate) fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    serde_json::from_str(str::from_utf8(bytes).ok()?).ok()
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
     alg: &'a str,
@@ -178,7 +183,7 @@ impl Keys {
         let (header, claims) = signed.split_once('.').ok_or(AuthError::Malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::Malformed);
         let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
-        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| AuthError::Malformed)?;
+        let header: Header<'_> = read_json(&header).ok_or(AuthError::Malformed)?;
         if header.alg != "HS256" {
             return Err(AuthError::Malformed);
         }
@@ -194,7 +199,7 @@ impl Keys {
             (true, false) => return Err(AuthError::Signature),
             (true, true) => {}
         }
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| AuthError::Malformed)?;
+        let claims: Claims = read_json(&claims).ok_or(AuthError::Malformed)?;
         let seconds = now.0 / 1000;
         if claims.exp <= seconds {
             return Err(AuthError::Expired);

@@ -20,6 +20,8 @@ const UNMERGED_MAX: (usize, usize) = (2048, 2 << 20);
 const HELD_MAX: usize = 256 << 10;
 /// Milliseconds of rest after a compaction that failed.
 const COMPACTION_REST: u64 = 30_000;
+/// The same after one that was done, where answers take longer: readers who are sent to its snapshot are to find it.
+const SNAPSHOT_STAYS: u64 = 500;
 
 #[derive(Debug, Default)]
 pub(crate) struct Document {
@@ -242,6 +244,9 @@ impl Document {
             match reply {
                 Ok(LogReply::Compacted(tail)) if tail.life == Life::Live => {
                     (self.tail, self.tail_at) = (Some(tail), now);
+                    if self.residency.is_shared() {
+                        self.compaction_rests_until = now.after(SNAPSHOT_STAYS);
+                    }
                     // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
                     // it again costs less than every further merge.
                     if matches!(self.state, State::Warm { .. }) {

@@ -19,7 +19,7 @@ use crate::collections::Map;
 use crate::effect::{ConnId, Input, Millis, OpId};
 use crate::grip::Proxies;
 use crate::http::{ApiError, Asking, Reply};
-use crate::kv::{self, Cost, CountKv, ListKv};
+use crate::kv::{self, CountKv, ListKv};
 use crate::limits::Limits;
 use crate::listed::{Listed, list_documents};
 use crate::log::{CatalogOp, Life, Listed as Listing, LogError, LogOp, LogReply, Offset};
@@ -44,19 +44,19 @@ const PUBLISH_PATIENCE: u64 = 2_000;
 /// The log of one document, on whatever the host stores it.
 #[allow(async_fn_in_trait)]
 pub trait DocumentLog {
-    /// Does what a room asks, and tells what that took. Several may be on their way at once.
-    async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost);
+    /// Does what a room asks. Several may be on their way at once.
+    async fn run(&self, op: OpId, request: LogOp) -> Result<LogReply, LogError>;
 }
 
 impl<K: CountKv> DocumentLog for Sequenced<K> {
-    async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost) {
-        Self::run(self, op, request).await
+    async fn run(&self, op: OpId, request: LogOp) -> Result<LogReply, LogError> {
+        Self::run(self, op, request).await.0
     }
 }
 
 impl<K: ListKv> DocumentLog for Listed<K> {
-    async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost) {
-        Self::run(self, op, request).await
+    async fn run(&self, op: OpId, request: LogOp) -> Result<LogReply, LogError> {
+        Self::run(self, op, request).await.0
     }
 }
 
@@ -77,8 +77,6 @@ pub trait Runtime: 'static {
     /// Posts JSON to a GRIP proxy, with this as `Authorization`, whether or not it is taken: what is lost is found by a
     /// keep-alive.
     async fn publish(&self, url: &str, authorization: Option<&str>, body: String);
-    /// What an operation of a log has cost.
-    fn spent(&self, cost: Cost);
 }
 
 /// The rooms of an instance.
@@ -154,9 +152,7 @@ impl<R: Runtime> Instance<R> {
             let names = list_documents(kv, &prefix, &after, wanted).await?;
             let is_last = names.len() < wanted;
             for doc in names {
-                let (reply, cost) =
-                    self.runtime.log(&doc).run(OpId(0), LogOp::Load { since: Offset::END }).await;
-                self.runtime.spent(cost);
+                let reply = self.runtime.log(&doc).run(OpId(0), LogOp::Load { since: Offset::END }).await;
                 after = doc.internal().to_owned();
                 if let LogReply::Loaded(loaded) = reply?
                     && loaded.tail.life == Life::Live

@@ -6,6 +6,7 @@
 //! operations.
 
 mod cost;
+pub(crate) mod crc;
 pub mod entry;
 mod parts;
 pub(crate) mod presence;

@@ -70,6 +70,21 @@ pub enum DocRequest {
     Version(VersionOp),
 }
 
+impl DocRequest {
+    /// Whether it is about what the document holds.
+    pub(crate) fn reads(&self) -> bool {
+        matches!(
+            self,
+            Self::State
+                | Self::Json
+                | Self::Discover { .. }
+                | Self::Snapshot(_)
+                | Self::Read(_)
+                | Self::Copy { .. }
+        )
+    }
+}
+
 /// A read of the document's updates, its presence, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {

@@ -256,7 +256,9 @@ impl Room {
             Owed::Question | Owed::Answer(_) | Owed::Verdict(_) | Owed::View(_) => true,
             Owed::Echo(_) | Owed::Reply(_) => false,
         };
-        self.readers.len() > 0 || self.waiting.iter().any(asks)
+        self.readers.len() > 0
+            || self.waiting.iter().any(asks)
+            || self.asking.iter().any(|asking| asking.request.reads())
     }
 
     /// When the room wants an [`Input::Tick`], and why. To be asked after every input.

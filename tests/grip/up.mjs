@@ -5,6 +5,7 @@
 // The host serves on `backend`. Once it does, and the proxy serves on `port`, this prints `ready URL` of the proxy. With
 // `route` the host hands requests to the proxy, by this name, and the URL is the host's. Without `control` there is no proxy.
 import { spawn } from 'node:child_process'
+import { request } from 'node:http'
 import { createConnection } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -33,12 +34,22 @@ function start (command, options) {
   const child = spawn(command[0], command.slice(1), options)
   children.push(child)
   child.once('error', error => { console.error(error.message); end(1) })
-  child.once('exit', (code, signal) => {
+  // A signal to the group may end it before this one hears of it.
+  child.once('exit', (code, signal) => setTimeout(() => {
     if (!ending) console.error(`${command[0]} ended with ${code ?? signal}`)
     end(1)
-  })
+  }, 200))
   return child
 }
+
+/** Whether a socket opens, for which more of the proxy's parts have to be there. One that is refused opens to be told why. */
+const upgrades = timeout => new Promise(resolve => {
+  const headers = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' }
+  const opening = request({ host: '127.0.0.1', port: values.port, path: '/ws/ready', headers, timeout })
+  opening.once('upgrade', (_answer, socket) => { socket.destroy(); resolve(true) })
+  opening.once('response', answer => { answer.destroy(); resolve(false) })
+  opening.once('timeout', () => opening.destroy()).once('error', () => resolve(false)).end()
+})
 
 const listens = port => new Promise(resolve => {
   const socket = createConnection(port, '127.0.0.1')
@@ -60,6 +71,8 @@ if (!ready.ok) {
 }
 while (proxied && (!await listens(values.port) || !await listens(values.control))) await sleep(20)
 // Its parts find each other a moment later; what comes before that may wait for ever.
-const through = () => fetch(`http://127.0.0.1:${values.port}/ready`, { signal: AbortSignal.timeout(1_000) }).then(({ ok }) => ok, () => false)
-while (proxied && !await through()) await sleep(20)
+const through = ms => fetch(`http://127.0.0.1:${values.port}/ready`, { signal: AbortSignal.timeout(ms) }).then(({ ok }) => ok, () => false)
+for (const asks of proxied ? [through, ...values.route ? [] : [upgrades]] : []) {
+  for (let ms = 100; !await asks(ms); ms = Math.min(2 * ms, 2_000)) await sleep(20)
+}
 console.log(`ready http://127.0.0.1:${values.route || !proxied ? values.backend : values.port}`)

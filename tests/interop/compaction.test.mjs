@@ -184,10 +184,10 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
       await own.start()
       const again = await snapshotOf(path, own)
       assert.ok(again.offset >= offset)
-      const end = (await read(own, path)).next
+      const last = (await read(own, path)).next
       // A snapshot that was made meanwhile is an entry of its own where others write as well.
-      if (lacks('one-owner')) assert.ok(end >= next, `${end} >= ${next}`)
-      else assert.equal(end, next)
+      if (lacks('one-owner')) assert.ok(last >= next, `${last} >= ${next}`)
+      else assert.equal(last, next)
       assert.deepEqual(list(applied([again.answer.bytes, ...(await read(own, path, again.offset)).frames])), list(doc))
       for (const from of ['-1', oldest]) { // an offset older than the log that is kept
         const { frames } = await read(own, path, from)
@@ -195,6 +195,7 @@ describe('compaction', { concurrency: 4, ...lacking }, () => {
         assert.ok(list(applied(frames.slice(0, 1))).length > 1, 'the snapshot is the first frame')
         assert.deepEqual(list(applied(frames)), list(doc))
       }
+      if (lacks('sockets')) continue
       const raw = await dial(t, own, '/ws/restart')
       assert.deepEqual(list(applied([await raw.roundTrip()])), list(doc))
     }

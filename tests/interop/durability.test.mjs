@@ -130,7 +130,7 @@ function scenarios (transport) {
 }
 
 describe('durability on the wire', { concurrency: 2 }, () => {
-  test('an update that waits for a missing one survives a restart', needs('restart'), async t => {
+  test('an update that waits for a missing one survives a restart', needs('sockets', 'restart'), async t => {
     const host = await up(t)
     const source = new Y.Doc()
     const updates = []

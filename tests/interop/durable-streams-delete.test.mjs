@@ -34,7 +34,7 @@ describe('deleting', { concurrency: 6, ...lacking }, () => {
     assert.equal((await ask(host, 'HEAD', path)).status, 404)
   })
 
-  test('its sockets are closed with 4404 and a reason', async t => {
+  test('its sockets are closed with 4404 and a reason', needs('sockets'), async t => {
     const path = await create(host, 'sockets')
     const raws = await Promise.all(Array.from({ length: 5 }, () => dial(t, host, '/ws/sockets')))
     for (const raw of raws) await raw.roundTrip()
@@ -59,7 +59,7 @@ describe('deleting', { concurrency: 6, ...lacking }, () => {
     for (const { ended } of polls) await ended
   })
 
-  test('a WebSocket tab that was left open does not bring it back', async t => {
+  test('a WebSocket tab that was left open does not bring it back', needs('sockets'), async t => {
     const path = await create(host, 'tab')
     const tab = await join(t, host, 'tab')
     tab.doc.getArray('list').push(['old'])
@@ -78,7 +78,7 @@ describe('deleting', { concurrency: 6, ...lacking }, () => {
     assert.equal(raw.count(isAuth), 1, 'a client that reads reasons is told')
   })
 
-  test('what was under way when it was deleted is not stored', async t => {
+  test('what was under way when it was deleted is not stored', needs('sockets'), async t => {
     for (let round = 0; round < 8; round++) {
       const name = `race-${round}`
       const path = await create(host, name)
@@ -131,7 +131,7 @@ describe('deleting', { concurrency: 6, ...lacking }, () => {
     }
   })
 
-  test('it stays deleted over a restart, and what is made again stays too', needs('restart'), async t => {
+  test('it stays deleted over a restart, and what is made again stays too', needs('sockets', 'restart'), async t => {
     const own = await Host.up()
     atEnd(t, () => own.down())
     for (const name of ['gone', 'again', 'kept']) {
@@ -182,7 +182,7 @@ describe('deleting', { concurrency: 6, ...lacking }, () => {
 })
 
 describe('services', { concurrency: 4, ...lacking }, () => {
-  test('the same path in two services is two documents', async t => {
+  test('the same path in two services is two documents', needs('sockets'), async t => {
     const [a, b] = [await create(host, 'doc', { service: 'a' }), await create(host, 'doc', { service: 'b' })]
     await post(host, a, [writer().push('a')])
     await post(host, b, [writer().push('b')])

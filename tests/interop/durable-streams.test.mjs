@@ -39,7 +39,7 @@ describe('creating', { concurrency: 4, ...lacking }, () => {
     refused(await ask(host, 'GET', at('body')), 404, 'DOCUMENT_NOT_FOUND')
   })
 
-  test('two PUTs at once: one 201, the other 200', async () => {
+  test('two PUTs at once: one 201, the other 200', needs('one-creator'), async () => {
     for (let round = 0; round < 10; round++) {
       const answers = await Promise.all([1, 2, 3].map(() => ask(host, 'PUT', at(`race-${round}`))))
       assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 200, 201])
@@ -61,7 +61,7 @@ describe('creating', { concurrency: 4, ...lacking }, () => {
     refused(await ask(host, 'GET', path), 404, 'DOCUMENT_NOT_FOUND')
   })
 
-  test('a document that a WebSocket wrote is there without a PUT, and the other way round', async t => {
+  test('a document that a WebSocket wrote is there without a PUT, and the other way round', needs('sockets'), async t => {
     const raw = await dial(t, host, '/ws/both/ways')
     const ws = writer()
     raw.step2(Y.encodeStateAsUpdate(ws.doc))
@@ -73,7 +73,7 @@ describe('creating', { concurrency: 4, ...lacking }, () => {
     assert.deepEqual(list(await readDocument(host, at('both/ways'))).sort(), ['from a POST', 'from the socket'])
   })
 
-  test('opening a WebSocket and going without a word creates nothing', async t => {
+  test('opening a WebSocket and going without a word creates nothing', needs('sockets'), async t => {
     const raw = await dial(t, host, '/ws/only/looking')
     await raw.roundTrip()
     raw.socket.close()
@@ -193,7 +193,7 @@ describe('reading', { concurrency: 4, ...lacking }, () => {
     assert.deepEqual((await read(host, path, now.next)).frames.map(frame => [...frame]), [[...updates[1]]])
   })
 
-  test('an offset beyond the end gets everything at once, also when it asks to be held', async t => {
+  test('an offset beyond the end gets everything at once, also when it asks to be held', needs('foreign-places'), async t => {
     const path = await create(host, 'beyond')
     const { push } = writer()
     await post(host, path, [push(1, 2)])

@@ -118,7 +118,7 @@ describe('every error code', { concurrency: 4, ...lacking }, () => {
     await own.assertHealthy()
     return answer
   }, needs('damage'))
-  test('a setting that is none keeps the server from starting, and it says which', async t => {
+  test('a setting that is none keeps the server from starting, and it says which', needs('start-check'), async t => {
     await assert.rejects(up(t, { options: ['--sse-seconds', 'x'] }), /ended before it was ready[^]*sse.seconds/i)
   })
 

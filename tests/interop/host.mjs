@@ -36,6 +36,10 @@ export const CAPABILITIES = {
   damage: 'documents lie in files of the data folder itself',
   'raw-paths': 'paths reach it as they came: of kilobytes, and with percent-encodings that are none',
   'large-frames': 'WebSocket frames of a megabyte come and go',
+  'start-check': 'it does not start with settings that are wrong',
+  'slow-heads': 'who does not send all of a request is closed after a while',
+  'one-creator': 'of those who make a document at the same time one is told that it did',
+  'foreign-places': 'an offset that the document never had is known to be none',
   sockets: 'WebSockets are held, by the host or by a proxy in front of it',
   'one-owner': 'one process owns a document, knows at once what happens to it, and forgets who is present when it ends',
   'unread-bodies': 'a body that is too long is refused before it has come',
@@ -90,6 +94,7 @@ export class Host {
   async start ({ keys = this.keys, options = this.options, limit = this.limit } = {}) {
     Object.assign(this, { keys, options, limit })
     this.output = ''
+    this.announced = undefined
     const child = spawn('sh', ['-c', `${limit} exec ${this.command()}`], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     this.child = child
     running.add(this)
@@ -99,7 +104,12 @@ export class Host {
     }))
     const closed = new Promise(resolve => child.once('close', resolve))
     for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', chunk => { this.output = (this.output + chunk).slice(-20_000) })
+      stream.on('data', chunk => {
+        this.output += chunk
+        // Before it is cut off: a proxy may say a lot at once.
+        this.announced ??= /^ready (http:\/\/\S+)$/m.exec(this.output)?.[1]
+        this.output = this.output.slice(-20_000)
+      })
     }
     this.url = await until(async () => {
       if (!running.has(this)) {
@@ -114,7 +124,7 @@ export class Host {
 
   /** The URL once it serves, else nothing. */
   serving () {
-    return /^ready (http:\/\/\S+)$/m.exec(this.output)?.[1]
+    return this.announced
   }
 
   /** SIGINT to its process group; it must end with 0. */
@@ -163,10 +173,10 @@ export class Host {
   }
 
   signal (signal) {
-    send(-this.child.pid, signal)
     // A program that it started may have put its own into groups of their own (Pushpin does): they end with it, but not when
-    // it is killed.
-    if (signal === 'SIGKILL') for (const pid of session(this.child.pid)) send(pid, signal)
+    // it is killed. They are in front of the others, and would say that these are gone.
+    if (signal === 'SIGKILL') for (const pid of outside(this.child.pid)) send(pid, signal)
+    send(-this.child.pid, signal)
   }
 
   command () {
@@ -189,14 +199,14 @@ function send (pid, signal) {
   }
 }
 
-/** The processes of a session, where the system tells. */
-function session (leader) {
+/** The processes of a session that are not in its leader's group, where the system tells. */
+function outside (leader) {
   const pids = existsSync('/proc/self/stat') ? readdirSync('/proc').filter(name => /^[0-9]+$/.test(name)) : []
   return pids.map(Number).filter(pid => {
     try {
       // The name, in parentheses, may be anything.
-      const [, , , sid] = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
-      return Number(sid) === leader
+      const [, , group, session] = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+      return Number(session) === leader && Number(group) !== leader
     } catch {
       return false // it has ended meanwhile
     }

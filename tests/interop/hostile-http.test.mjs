@@ -15,7 +15,7 @@ const host = lacking.skip ? undefined : await Host.up()
 after(() => host?.down())
 
 describe('hostile requests', { concurrency: 4, ...lacking }, () => {
-  test('a reader that stops reading its events is ended, while the others go on', { timeout: 120_000 }, async t => {
+  test('a reader that stops reading its events is ended, while the others go on', { timeout: 120_000, ...needs('slow-reader') }, async t => {
     const path = await create(host, 'slow')
     const client = await join(t, host, 'slow')
     const slow = await stream(t, host, path, 'now')
@@ -39,7 +39,7 @@ describe('hostile requests', { concurrency: 4, ...lacking }, () => {
     await host.assertHealthy()
   })
 
-  test('heads and bodies that never end do not keep others waiting, and do not last for ever', { timeout: 120_000 }, async t => {
+  test('heads and bodies that never end do not keep others waiting, and do not last for ever', { timeout: 120_000, ...needs('slow-heads') }, async t => {
     const path = await create(host, 'slow-loris')
     const beginnings = ['GET / HT', `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${host.port}\r\nx-slow: `, `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1:${host.port}\r\ncontent-length: 1000\r\n\r\n\x05`,
       `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1:${host.port}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab`]

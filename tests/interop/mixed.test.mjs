@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test'
 import * as Y from 'yjs'
 import { converge, join, misses, same, sees, taken, TRANSPORTS, transports } from './client.mjs'
 import { atEnd } from './ending.mjs'
-import { Host, needs, SHORT_DEADLINES } from './host.mjs'
+import { Host, lacks, needs, SHORT_DEADLINES } from './host.mjs'
 import { Line } from './line.mjs'
 import { at, list, missing, read, readDocument } from './streams.mjs'
 import { pauseFor, until } from './waiting.mjs'
@@ -16,7 +16,8 @@ after(() => host?.down())
 /** Longer than YjsProvider's 15 s until it shows its presence again to a server that has forgotten it. */
 const AGAIN = 25_000
 
-describe('a room of all kinds of clients', { concurrency: 6, ...lacking }, () => {
+// Much of it is waiting; where each host is a load they would starve each other.
+describe('a room of all kinds of clients', { concurrency: lacks('light') ? 2 : 6, ...lacking }, () => {
   test('each edits, and all see each text, selection and cursor', async t => {
     const clients = await everyone(t, host, 'room')
     for (const [turn, client] of clients.entries()) {

@@ -73,7 +73,7 @@ describe('documents', { concurrency: 4, ...lacking }, () => {
     for (const limit of ['0', '-1', '1001', 'x', '', '1.5', '1e2']) refused(await ask(host, 'GET', `/docs?limit=${limit}`), 400, 'INVALID_REQUEST')
   })
 
-  test('DELETE takes the document from every API, and closes its clients', async t => {
+  test('DELETE takes the document from every API, and closes its clients', needs('sockets'), async t => {
     await create(host, 'delete')
     const raw = await dial(t, host, '/d/delete/ws/delete')
     await raw.roundTrip()

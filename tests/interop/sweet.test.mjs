@@ -117,7 +117,7 @@ describe("y-sweet's API", { concurrency: 4, ...lacking }, () => {
     assert.deepEqual([...(await ask(host, 'GET', '/d/malformed/as-update')).bytes], EMPTY)
   })
 
-  test('an update reaches a client that is connected, and its edits are read at once', async t => {
+  test('an update reaches a client that is connected, and its edits are read at once', needs('sockets'), async t => {
     await make('live')
     const client = await join(t, host, 'live', { transport: 'y-sweet' })
     await update('live', 'posted')
@@ -126,7 +126,7 @@ describe("y-sweet's API", { concurrency: 4, ...lacking }, () => {
     assert.deepEqual((await content('live')).sort(), ['posted', 'typed'])
   })
 
-  test('the socket is at /d/ID/ws/ID and /doc/ws/ID; other parameters are ignored', async t => {
+  test('the socket is at /d/ID/ws/ID and /doc/ws/ID; other parameters are ignored', needs('sockets'), async t => {
     await make('socket')
     await update('socket', 'there')
     for (const path of ['/d/socket/ws/socket', '/d/socket/ws/socket?z=1&x=', '/doc/ws/socket', '/ws/socket']) {
@@ -135,7 +135,7 @@ describe("y-sweet's API", { concurrency: 4, ...lacking }, () => {
     }
   })
 
-  test('ids that differ are refused: 400, and 4400 on a socket', async t => {
+  test('ids that differ are refused: 400, and 4400 on a socket', needs('sockets'), async t => {
     await make('mine')
     refused(await ask(host, 'GET', '/d/mine/ws/yours'), 400, 'INVALID_REQUEST')
     const raw = await dial(t, host, '/d/mine/ws/yours')
@@ -150,7 +150,7 @@ describe("y-sweet's API", { concurrency: 4, ...lacking }, () => {
     }
   })
 
-  test('an id with a slash in it is one segment, percent-encoded', async t => {
+  test('an id with a slash in it is one segment, percent-encoded', needs('sockets'), async t => {
     const client = await join(t, host, 'folder/doc')
     client.doc.getArray('list').push(['in a folder'])
     const late = await join(t, host, 'folder/doc')

@@ -27,7 +27,7 @@ The commands of yonder's clone.
 
 cargo xtask test [--only STEP]...              Set up what the tests need and run them all, or only these steps:
                                                rust, wasm, sim, page, provider, interop,
-                                               openapi, grip, cloudflare, workerd
+                                               openapi, grip, spin, cloudflare, workerd
 cargo xtask check                              Formatting, lints and documentation, without running anything
 cargo xtask fuzz [TARGET]... [--seconds N]      Fuzz the decoders, each for 60 seconds if not said otherwise
 cargo xtask sim [ARG]...                       Play clients, instances and stores from seeds; try --help

@@ -127,7 +127,7 @@ ipc_prefix=p-
 services=condure,zurl,pushpin-proxy,pushpin-handler
 http_port=127.0.0.1:{port}
 logdir={folder}
-log_level=2
+log_level=1
 client_buffer_size=1048576
 client_maxconn=2000
 

@@ -30,7 +30,7 @@ pub(crate) enum Name {
     OpenApi,
     /// Real clients and Pushpin before a host that holds no sockets.
     Grip,
-    /// The host that runs Spin components, and real clients against one. Only if it is named: not all of it passes yet.
+    /// The host that runs Spin components, what is true of yonder's in it, and real clients against that.
     Spin,
     /// What is uploaded to Cloudflare, and the scenarios that are Workers' own.
     Cloudflare,
@@ -87,8 +87,8 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let (page, mut interop) = (step(Name::Page)?, step(Name::Interop)?);
     let (mut provider, mut openapi) = (step(Name::Provider)?, step(Name::OpenApi)?);
     let grip = step(Name::Grip)?;
-    let spin = only.contains(&Name::Spin).then(|| Step::new(Name::Spin)).transpose()?;
     let (mut cloudflare, mut workerd) = (step(Name::Cloudflare)?, step(Name::Workerd)?);
+    let mut spin = step(Name::Spin)?;
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
         let by_cargo = scope.spawn(|| {
@@ -104,6 +104,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
         // Built by the one that comes first.
         cloudflare = cloudflare.take().map(|step| step.with(cloudflare::build));
         workerd = workerd.take().map(|step| step.with(cloudflare::build));
+        spin = spin.take().map(|step| step.with(|output| spin::host(output).map(|_| ())).with(spin::size));
         done.extend(by_cargo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.extend(page);
     });
@@ -111,11 +112,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(interop.map(|step| step.with(test_interop).end()));
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
     done.extend(grip.map(|step| step.with(pushpin::test).end()));
-    done.extend(
-        spin.map(|step| {
-            step.with(spin::size).with(spin::test).with(spin::scenarios).with(spin::interop).end()
-        }),
-    );
+    done.extend(spin.map(|step| step.with(spin::test).with(spin::scenarios).with(spin::interop).end()));
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
 

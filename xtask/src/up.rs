@@ -197,10 +197,11 @@ pub(crate) fn free_port() -> Result<u16> {
     listener.map(|address| address.port()).map_err(|error| format!("there is no free port: {error}"))
 }
 
-/// The commands that start the component that is built, as scripts take them in `YONDER_UP` and `YONDER_UP_AUTH`.
-pub(crate) fn spin_templates() -> Result<(String, String)> {
+/// The commands that start the component that is built, as scripts take them in `YONDER_UP` and `YONDER_UP_AUTH`; with
+/// these options.
+pub(crate) fn spin_templates(options: &str) -> Result<(String, String)> {
     let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
-    let open = format!("{} up spin --grip --prebuilt --port {{port}} --data {{data}}", quoted(&this));
+    let open = format!("{} up spin {options} --prebuilt --port {{port}} --data {{data}}", quoted(&this));
     let closed = format!("{open} --var YONDER_AUTH_KEY={{keys}}");
     Ok((open, closed))
 }

@@ -85,7 +85,7 @@ impl Document {
 
     /// Starts a compaction if the tail is long enough; `idle` tells that nobody has been here for a while, `is_read` that
     /// somebody reads. Where the document is shared this room may be gone before it is done: who only writes begins one
-    /// when the tail is far too long, and leaves it to readers before.
+    /// when the tail is far too long, and leaves it to readers before, and to a host that has the time when nobody is here.
     pub(crate) fn compact_if_due(
         &mut self,
         now: Millis,
@@ -96,7 +96,7 @@ impl Document {
     ) {
         let Some(tail) = &self.tail else { return };
         let rests = now < self.compaction_rests_until || tail.life != Life::Live;
-        let times = if is_read || !self.residency.is_shared() { 1 } else { UNREAD };
+        let times = if is_read || idle || !self.residency.is_shared() { 1 } else { UNREAD };
         let part = Tail { updates: tail.updates / times, bytes: tail.bytes / times, ..tail.clone() };
         if self.compaction.is_none() && !rests && self.is_long(&part, idle, limits) {
             let upto = tail.end.clone();

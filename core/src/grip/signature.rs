@@ -1,5 +1,6 @@
 //! `Grip-Sig`: a JSON Web Token (RFC 7519) by which a proxy shows that a request is its own.
 
+use crate::auth::read_json;
 use crate::effect::Millis;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -147,7 +148,7 @@ pub(super) fn verify<'a>(
     let (header, claims) = signed.split_once('.').ok_or(SignatureError::Malformed)?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| SignatureError::Malformed);
     let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
-    let header: Header = serde_json::from_slice(&header).map_err(|_| SignatureError::Malformed)?;
+    let header: Header = read_json(&header).ok_or(SignatureError::Malformed)?;
     if header.crit.is_some() {
         return Err(SignatureError::Malformed);
     }
@@ -162,7 +163,7 @@ pub(super) fn verify<'a>(
     if signers.is_empty() {
         return found;
     }
-    let claims: Claims = serde_json::from_slice(&claims).map_err(|_| SignatureError::Malformed)?;
+    let claims: Claims = read_json(&claims).ok_or(SignatureError::Malformed)?;
     let issued = |issuer: &Option<String>| issuer.is_none() || *issuer == claims.iss;
     if !signers.into_iter().any(issued) {
         return Err(SignatureError::Issuer);

@@ -58,7 +58,8 @@ fn json<'a, T: Deserialize<'a> + Default>(body: &'a [u8]) -> Result<T, ApiError>
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::invalid("the body is a JSON object"));
     }
-    serde_json::from_slice(body)
+    let body = str::from_utf8(body).map_err(|_| ApiError::invalid("the body is not UTF-8"))?;
+    serde_json::from_str(body)
         .map_err(|error| ApiError::invalid(format!("the body is not as expected: {error}")))
 }
 

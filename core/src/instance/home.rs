@@ -216,7 +216,7 @@ impl<R: Runtime> Home<R> {
         let home = Rc::clone(self);
         self.runtime.spawn(async move {
             home.runtime.sleep(milliseconds).await;
-            let (reply, _) = home.log.run(OpId(0), LogOp::Load { since: place }).await;
+            let reply = home.log.run(OpId(0), LogOp::Load { since: place }).await;
             if let Ok(LogReply::Loaded(loaded)) = reply
                 && (loaded.tail.life != Life::Live || loaded.snapshot.is_some() || !loaded.updates.is_empty())
             {
@@ -269,8 +269,7 @@ impl<R: Runtime> Home<R> {
         // Each room counts its own from the start, and the log takes a number that it knows for a retry.
         let unique = OpId(room << 32 | op.0);
         self.runtime.spawn(async move {
-            let (reply, cost) = home.log.run(unique, request).await;
-            home.runtime.spent(cost);
+            let reply = home.log.run(unique, request).await;
             home.compacting.set(home.compacting.get() - usize::from(compacts));
             if deletes && reply.is_ok() && home.proxies.is_some() {
                 home.tell_all();

@@ -10,6 +10,7 @@
 //! ```
 //! Integers are varUints, CRCs are four bytes, ids eight, little end first.
 
+use super::crc::crc32;
 use crate::effect::Millis;
 use crate::wire::{MAX_INTEGER, Reader, WireError, put_var_bytes, put_var_uint};
 use bytes::Bytes;
@@ -144,9 +145,9 @@ impl Entry {
             parts.extend((0..body.len()).step_by(part).map(|at| body.slice(at..body.len().min(at + part))));
             put_var_uint(&mut value, parts.len() as u64);
             put_var_uint(&mut value, body.len() as u64);
-            value.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+            value.extend_from_slice(&crc32(&body).to_le_bytes());
         }
-        let crc = crc32fast::hash(&value);
+        let crc = crc32(&value);
         value.extend_from_slice(&crc.to_le_bytes());
         Encoded { value: value.into(), parts }
     }
@@ -159,7 +160,7 @@ impl Value {
     /// If it is not exactly what [`Entry::encode`] writes.
     pub fn decode(value: &Bytes) -> Result<Self, Damaged> {
         let (read, crc) = value.split_last_chunk::<CRC>().ok_or(Damaged)?;
-        if crc32fast::hash(read) != u32::from_le_bytes(*crc) {
+        if crc32(read) != u32::from_le_bytes(*crc) {
             return Err(Damaged);
         }
         let mut reader = Reader::new(read.strip_prefix(&MAGIC).ok_or(Damaged)?);
@@ -200,7 +201,7 @@ impl Parts {
             [single] => single.clone(),
             several => several.concat().into(),
         };
-        if crc32fast::hash(&body) != self.crc {
+        if crc32(&body) != self.crc {
             return Err(Damaged);
         }
         frames(&body, &mut Reader::new(&body))

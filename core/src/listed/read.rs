@@ -108,9 +108,11 @@ impl<K: ListKv> Listed<K> {
             loaded.tail.end = Offset::with_marks(number, marks.iter().copied());
         }
         let bodies = self.bodies(kv, &mut live, &lacking).await?;
+        let newest = live.entries.iter().rfind(|entry| entry.is_snapshot).copied();
         for (entry, updates) in lacking.iter().zip(bodies) {
             let mut updates = updates.into_iter();
-            if entry.is_snapshot && loaded.snapshot.is_none() {
+            // The one that the tail names, and readers are sent to.
+            if Some(*entry) == newest {
                 loaded.snapshot = updates.next();
             }
             loaded.updates.extend(updates.map(|update| (loaded.tail.end.clone(), update)));

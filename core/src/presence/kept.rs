@@ -21,6 +21,7 @@
 use super::{Entry, Writer};
 use crate::collections::Map;
 use crate::effect::Millis;
+use crate::kv::crc::{Crc, crc32};
 use crate::limits::Limits;
 use crate::request::PresenceOffset;
 use crate::wire::{MAX_INTEGER, Reader, WireError, put_var_bytes, put_var_uint};
@@ -138,7 +139,7 @@ impl Kept {
 
     fn decode(value: &Bytes) -> Result<Self, WireError> {
         let (read, crc) = value.split_last_chunk::<CRC>().ok_or(WireError::Truncated)?;
-        if crc32fast::hash(read) != u32::from_le_bytes(*crc) {
+        if crc32(read) != u32::from_le_bytes(*crc) {
             return Err(WireError::Truncated);
         }
         let mut reader = Reader::new(read.strip_prefix(&MAGIC).ok_or(WireError::Truncated)?);
@@ -182,7 +183,7 @@ impl Kept {
                 put_var_bytes(&mut out, known.state.as_deref().unwrap_or_default());
             }
         }
-        let crc = crc32fast::hash(&out);
+        let crc = crc32(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out.into()
     }
@@ -329,7 +330,7 @@ impl Roster {
     /// Ends what was changed; whether anything was.
     pub(crate) fn seal(&mut self, now: Millis) -> bool {
         let next = self.next_version(now);
-        let mut hash = crc32fast::Hasher::new();
+        let mut hash = Crc::new();
         for (id, known) in self.clients.iter().filter(|(_, known)| known.changed == next) {
             hash.update(&id.to_le_bytes());
             hash.update(&known.clock.to_le_bytes());

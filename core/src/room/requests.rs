@@ -48,7 +48,7 @@ pub(super) enum View {
 #[derive(Debug)]
 pub(super) struct Asking {
     pub(super) conn: ConnId,
-    request: DocRequest,
+    pub(super) request: DocRequest,
     expires: Option<Millis>,
     /// The round of questions for the tail that answers it.
     round: u64,

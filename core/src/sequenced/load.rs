@@ -191,8 +191,9 @@ impl<K: CountKv> Work<'_, K> {
 impl News {
     fn of(view: &View, seen: &Seen) -> Self {
         let mut snapshots = Set::new();
-        // What was not read one by one stands in one of them.
-        if view.is_cut() {
+        // What was not read one by one stands in one of them. Who has nothing is given the newest also if all was read, as
+        // after a compaction that was cut off before the head: it is where readers are sent to.
+        if view.is_cut() || seen.number == 0 {
             snapshots.extend(view.snapshots().filter(|number| view.is_live(*number)));
         }
         let missing = view.missing.iter().filter(|number| seen.lacks(**number));

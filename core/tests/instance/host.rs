@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use yonder_core::grip::Proxies;
 use yonder_core::http::Reply;
 use yonder_core::instance::{Answered, Instance, Runtime};
-use yonder_core::kv::{Cost, CountKv, Kv, KvConfig, KvError};
+use yonder_core::kv::{CountKv, Kv, KvConfig, KvError};
 use yonder_core::limits::Limits;
 use yonder_core::request::DocRequest;
 use yonder_core::sequenced::Sequenced;
@@ -129,8 +129,6 @@ impl Runtime for Host {
         self.0.sleep(self.0.proxy_takes.get()).await;
         self.0.posts.borrow_mut().push(body);
     }
-
-    fn spent(&self, _: Cost) {}
 }
 
 impl Kv for Host {

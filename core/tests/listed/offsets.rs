@@ -3,7 +3,7 @@
 use crate::store::*;
 use std::collections::BTreeSet;
 use yonder_core::kv::KvConfig;
-use yonder_core::log::{LogOp, Offset};
+use yonder_core::log::{Loaded, LogOp, Offset};
 
 /// A reader, and what it was told so far.
 #[derive(Default)]
@@ -205,4 +205,27 @@ fn who_is_behind_a_deletion_is_told_nothing_of_before_by_a_list_that_is_late() {
     *late.data.values.borrow_mut() = before;
     let loaded = load(&late.log(), since.clone());
     assert_eq!((told(&loaded), loaded.tail.end), (BTreeSet::new(), since));
+}
+
+#[test]
+fn of_two_snapshots_the_one_that_readers_are_sent_to_is_given_and_the_rest_behind_it() {
+    let store = Store::new();
+    let one = store.log();
+    append(&one, 1, &[edit(1)]).unwrap();
+    append(&one, 2, &[edit(2)]).unwrap();
+    compact(&one);
+    // Another instance does not see these yet, and makes a snapshot beside.
+    store.unlisted.borrow_mut().extend(store.keys());
+    store.wait(1_000);
+    let two = store.log();
+    append(&two, 3, &[edit(3)]).unwrap();
+    append(&two, 4, &[edit(4)]).unwrap();
+    compact(&two);
+    store.unlisted.borrow_mut().clear();
+    let all = load(&store.log(), Offset::START);
+    assert_eq!(told(&all), [1, 2, 3, 4].into());
+    // Who reads the snapshot goes on from its place.
+    let snapshot = Loaded { updates: Vec::new(), ..all.clone() };
+    let rest = load(&store.log(), all.tail.snapshot);
+    assert_eq!(&told(&snapshot) | &told(&rest), [1, 2, 3, 4].into());
 }

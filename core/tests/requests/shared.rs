@@ -173,7 +173,8 @@ fn who_comes_after_a_deletion_and_a_creation_elsewhere_is_answered_of_the_new_li
     table.ask(3, post(&[edit(9)]));
     table.ask(4, catch_up(at(1)));
     table.ask(5, DocRequest::State);
-    table.open_socket(6);
+    let grant = yonder_core::auth::Grant { permission: yonder_core::auth::Permission::Write, expires: None };
+    table.give(Input::Open { conn: ConnId(6), grant });
     let mut effects = table.settle();
     effects.extend(live(&mut table, 500).0);
     let mut answers = statuses(&effects);

@@ -83,6 +83,25 @@ fn whoever_dies_after_any_operation_leaves_a_whole_document() {
 }
 
 #[test]
+fn a_first_compaction_that_was_cut_off_anywhere_gives_the_snapshot_that_readers_are_sent_to() {
+    for after in 0..100 {
+        let store = Store::new();
+        let one = store.instance();
+        (1..=3).for_each(|n| drop(one.append(&[edit(n)])));
+        let compact = LogOp::Compact { upto: Offset::new((1 << 44) - 1) };
+        let is_done = cut(&one, OpId(1), &compact, after).is_some();
+        let loaded = store.instance().all();
+        let is_named = loaded.tail.snapshot != Offset::START;
+        assert_eq!(is_named, loaded.snapshot.is_some(), "after {after} operations");
+        if is_done {
+            assert!(is_named);
+            return;
+        }
+    }
+    panic!("it is never done");
+}
+
+#[test]
 fn a_request_is_repeated_after_any_operation_failed_in_any_way() {
     for request in requests() {
         for fault in [Fault::Failed, Fault::Lost, Fault::Late] {

@@ -22,7 +22,7 @@ use tasks::Tasks;
 use yonder_core::grip;
 use yonder_core::http::{ApiError, Config, Route};
 use yonder_core::instance::{Answered, Instance, Runtime};
-use yonder_core::kv::{Cost, KvConfig, KvError};
+use yonder_core::kv::{KvConfig, KvError};
 use yonder_core::listed::Listed;
 use yonder_core::log::LogError;
 use yonder_core::{DocName, Millis};
@@ -65,8 +65,6 @@ impl Runtime for Fastly {
             eprintln!("the proxy at {url} does not take what is published: {error}");
         }
     }
-
-    fn spent(&self, _: Cost) {}
 }
 
 /// An instance, and what runs it.

@@ -11,22 +11,19 @@ mod store;
 mod turns;
 mod web;
 
-use bytes::Bytes;
-use futures_util::stream::unfold;
-use http::{Method, Response};
 use setup::Lowering;
-use spin_sdk::http::Request;
-use spin_sdk::http_service;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use store::SpinKv;
-use web::Body;
+use web::Request;
 use yonder_core::grip;
 use yonder_core::http::{ApiError, Config, Route};
 use yonder_core::instance::{Answered, DocumentLog, Instance, Runtime};
-use yonder_core::kv::{Cost, KvError};
+use yonder_core::kv::KvError;
 use yonder_core::listed::Listed;
 use yonder_core::log::{LogError, LogOp, LogReply};
 use yonder_core::sequenced::Sequenced;
@@ -44,10 +41,10 @@ enum Log {
 }
 
 impl DocumentLog for Log {
-    async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost) {
+    async fn run(&self, op: OpId, request: LogOp) -> Result<LogReply, LogError> {
         match self {
-            Self::Sequenced(log) => log.run(op, request).await,
-            Self::Listed(log) => log.run(op, request).await,
+            Self::Sequenced(log) => log.run(op, request).await.0,
+            Self::Listed(log) => log.run(op, request).await.0,
         }
     }
 }
@@ -80,8 +77,6 @@ impl Runtime for Spin {
             eprintln!("the proxy at {url} does not take what is published: {error}");
         }
     }
-
-    fn spent(&self, _: Cost) {}
 }
 
 thread_local! {
@@ -110,22 +105,21 @@ async fn instance(config: &Config) -> Result<Rc<Instance<Spin>>, KvError> {
     Ok(INSTANCE.with_borrow_mut(|known| Rc::clone(known.get_or_insert(instance))))
 }
 
+spin_sdk::wasip3::http::service::export!(Spin);
+
 /// Answers a client's request.
-#[http_service]
-async fn handle(request: Request) -> Response<Body> {
-    let config = config().await;
-    // Without the query, in which there may be a token.
-    let (path, is_head) = (request.uri().path().to_owned(), *request.method() == Method::HEAD);
-    let route = web::routed(&config, &request);
-    let reply = match respond(&config, route, request).await {
-        Ok(Answered::Reply(reply)) => reply,
-        Ok(Answered::Events(mut reply, events)) => {
-            let first = std::mem::take(&mut reply.body);
-            return web::streamed(&reply, unfold((Some(first), events), rest));
-        }
-        Err(error) => error.into(),
-    };
-    web::answer(path, reply, is_head)
+impl Guest for Spin {
+    async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
+        let (request, config) = (Request::from(request), config().await);
+        let (path, is_head) = (request.path().to_owned(), request.method() == "HEAD");
+        let route = web::routed(&config, &request);
+        let reply = match respond(&config, route, request).await {
+            Ok(Answered::Reply(reply)) => reply,
+            Ok(Answered::Events(reply, events)) => return web::streamed(reply, events),
+            Err(error) => error.into(),
+        };
+        web::answer(path, reply, is_head)
+    }
 }
 
 async fn respond(config: &Config, route: Route, request: Request) -> Result<Answered<Spin>, ApiError> {
@@ -133,7 +127,7 @@ async fn respond(config: &Config, route: Route, request: Request) -> Result<Answ
     let reply = match route {
         Route::Reply(reply) => reply,
         Route::Socket(granted) => {
-            let head = grip::Head::read(|name| web::header(&request, name));
+            let head = grip::Head::read(|name| request.header(name));
             let head = head.ok_or_else(ApiError::no_sockets)?;
             let body = web::body(request, grip::REQUEST_MAX).await?;
             let instance = instance(config).await.map_err(unavailable)?;
@@ -152,15 +146,4 @@ async fn respond(config: &Config, route: Route, request: Request) -> Result<Answ
         }
     };
     Ok(Answered::Reply(reply))
-}
-
-type Streaming = (Option<Bytes>, yonder_core::instance::Events<Spin>);
-
-/// The next bytes of an event stream.
-async fn rest((first, mut events): Streaming) -> Option<(Bytes, Streaming)> {
-    let next = match first.filter(|first| !first.is_empty()) {
-        Some(first) => first,
-        None => events.next().await?,
-    };
-    Some((next, (None, events)))
 }

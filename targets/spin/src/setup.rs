@@ -87,6 +87,8 @@ fn limits() -> Limits {
         view_bytes: 8 << 20,
         event_stream: 25_000,
         replica_idle: 5_000,
+        // As many as a session that is parked with a proxy has place for: others would stay when it closes.
+        awareness_per_connection: 40,
         ..Limits::default()
     }
 }

@@ -9,10 +9,10 @@ const ALONE = ['--max-instance-reuse-count', '1']
 
 export const title = 'Operations on the store'
 
-const shown = ({ given, ...all }, each = 1) => [operations(all), all.sets + all.deletes].map(count => (count / each).toFixed(count % each === 0 ? 0 : 1))
+const shown = (all, each = 1) => [operations(all), all.sets + all.deletes, all.increments].map(count => (count / each).toFixed(count % each === 0 ? 0 : 1))
 
 export async function run (t) {
-  const rows = [['for', 'all', 'of these writes']]
+  const rows = [['for', 'all', 'of these writes', 'and of a counter, to write or to read it']]
   const host = await Spin.up(t)
   const path = await create(host, 'costs')
   const { push } = writer()

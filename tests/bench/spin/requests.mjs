@@ -1,4 +1,5 @@
 // One request after the other on one connection, in turns with those to a component that does nothing.
+import { randomBytes } from 'node:crypto'
 import { Agent } from 'node:http'
 import { Held } from '../../interop/request.mjs'
 import { create, framed, read, writer } from '../../interop/streams.mjs'
@@ -6,7 +7,7 @@ import { Redis, Spin } from '../../spin/scenarios/spin.mjs'
 import { median, spread } from './samples.mjs'
 
 const ROUNDS = 20
-const EACH = 20
+const EACH = 15
 
 export const title = 'A request, and an edit until it is acknowledged'
 
@@ -24,15 +25,17 @@ async function onStore (t, store, redis) {
   const alone = await Spin.up(t, { redis, words: ['--max-instance-reuse-count', '1'] })
   const empty = await Spin.up(t, { redis, up: process.env.EMPTY })
   const path = await create(ours, 'bench')
+  await create(alone, 'bench')
   const { push } = writer()
   const end = async () => (await read(ours, path)).next
   let next
-  const value = Buffer.alloc(200, 'v')
   const edit = host => () => [host, 'POST', path, { body: framed(push('one more edit')) }]
   const kinds = {
     'empty handler': () => [empty, 'GET', '/hello'],
     'one value read': () => [empty, 'GET', '/kv/key'],
-    'one value written': () => [empty, 'PUT', '/kv/key', { body: value }],
+    // Another one each time: a disk is not bothered with what it has.
+    'one value written': () => [empty, 'PUT', '/kv/key', { body: randomBytes(200) }],
+    'one counter incremented': () => [empty, 'GET', '/increment/counter?1'],
     'yonder, no store (`/ready`)': () => [ours, 'GET', '/ready'],
     'yonder, a reader at the end': () => [ours, 'GET', path, { query: { offset: next } }],
     'yonder, an edit': edit(ours),

@@ -18,7 +18,7 @@ describe('compaction by several instances at once', { concurrency: 2 }, () => {
   for (const [log, words] of Object.entries({ sequenced: [], listed: ['--no-counter'] })) {
     test(`${log}: nothing is lost, and what was compacted is deleted`, { timeout: 180_000 }, async t => {
       const redis = await Redis.up(t)
-      const apart = ['--max-instance-concurrent-reuse-count', '1', '--store-delay', '1000', ...words]
+      const apart = ['--max-instance-concurrent-reuse-count', '1', '--store-delay', '2000', ...words]
       const host = await Spin.up(t, { redis, vars: { compact_updates: 4 }, words: apart })
       const snapshots = await snapshotsOf(t, redis)
       const path = await create(host, 'notes')
@@ -33,7 +33,7 @@ describe('compaction by several instances at once', { concurrency: 2 }, () => {
       const compact = () => Promise.all(Array.from({ length: COMPACTORS }, () => readDocument(host, path)))
 
       let most = 0
-      for (let round = 0; round < ROUNDS; round++) {
+      for (let round = 0; round < ROUNDS || (most < 2 && round < 5 * ROUNDS); round++) {
         await write(round, EDITS)
         const before = snapshots()
         // Nothing is written meanwhile: a second one that came later would find nothing to do.
@@ -46,14 +46,14 @@ describe('compaction by several instances at once', { concurrency: 2 }, () => {
       const size = await redis.size()
 
       await pauseFor(GRACE + 2_000)
-      // Each deletes some.
-      const sizes = [size]
-      while (sizes.at(-1) > size / 2 && sizes.length < 16) {
+      // Each deletes some. A listed log does so only by a snapshot that nothing newer covers: once in a while.
+      const [sizes, left] = [[size], size * (log === 'sequenced' ? 0.5 : 0.95)]
+      while (sizes.at(-1) > left && sizes.length < 16) {
         await write(`late ${sizes.length}`, EDITS)
         await compact()
         sizes.push(await redis.size())
       }
-      assert.ok(sizes.at(-1) <= size / 2, `half of the keys are deleted: ${sizes}`)
+      assert.ok(sizes.at(-1) <= left, `keys are deleted: ${sizes}`)
       assert.deepEqual(list(await readDocument(host, path)).sort(), expected.sort(), 'after what was old is deleted')
       await host.stop()
       await host.start()
