@@ -122,9 +122,8 @@ fn runtime(program: &Path) -> Command {
 
 /// What `fastly.toml` says of a service, for Viceroy.
 fn configuration(port: u16, publisher: &str, vars: &[String]) -> Result<String> {
-    let quoted = |text: &str| {
-        format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
-    };
+    let quoted =
+        |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
     let mut text = format!(
         "[local_server.backends.{SELF}]\nurl = \"http://127.0.0.1:{port}\"\n\
          [local_server.backends.publisher]\nurl = {}\n\

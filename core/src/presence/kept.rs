@@ -21,7 +21,7 @@
 use super::{Entry, Writer};
 use crate::collections::Map;
 use crate::effect::Millis;
-use crate::kv::crc::{Crc, crc32};
+use crate::kv::crc::{crc32, digest};
 use crate::limits::Limits;
 use crate::request::PresenceOffset;
 use crate::wire::{MAX_INTEGER, Reader, WireError, put_var_bytes, put_var_uint};
@@ -330,7 +330,7 @@ impl Roster {
     /// Ends what was changed; whether anything was.
     pub(crate) fn seal(&mut self, now: Millis) -> bool {
         let next = self.next_version(now);
-        let mut hash = Crc::new();
+        let mut hash = digest();
         for (id, known) in self.clients.iter().filter(|(_, known)| known.changed == next) {
             hash.update(&id.to_le_bytes());
             hash.update(&known.clock.to_le_bytes());

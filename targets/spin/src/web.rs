@@ -266,7 +266,8 @@ fn head(reply: &Reply, length: Option<usize>) -> Result<(types::Response, Body),
     }
     let failed = |error: types::HeaderError| ErrorCode::InternalError(Some(error.to_string()));
     let (sending, parts, ended) = Body::new();
-    let (response, _) = types::Response::new(Fields::from_list(&headers).map_err(failed)?, Some(parts), ended);
+    let (response, _) =
+        types::Response::new(Fields::from_list(&headers).map_err(failed)?, Some(parts), ended);
     let _ = response.set_status_code(reply.status);
     Ok((response, sending))
 }

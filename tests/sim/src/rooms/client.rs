@@ -84,7 +84,14 @@ impl Client {
     /// A read from where it is.
     pub(super) fn read_request(http: &Http, live: Live) -> DocRequest {
         let updates = Some(Since::At(http.place.clone()));
-        DocRequest::Read(Read { updates, presence: None, live, cursor: None, if_none_match: None, held: false })
+        DocRequest::Read(Read {
+            updates,
+            presence: None,
+            live,
+            cursor: None,
+            if_none_match: None,
+            held: false,
+        })
     }
 
     /// Takes the answer to its read.
