@@ -2,7 +2,7 @@
 //! of Wasm has each one for each type that it is used with.
 //!
 //! The entries lie in a list of short lists. Finding one takes as many steps as in a tree; adding or removing one moves
-//! what lies behind it in its short list, at most [`CHUNK_BYTES`], and seldom the list of lists.
+//! what lies behind it in its short list, at most 8 KB, and seldom the list of lists.
 
 use core::borrow::Borrow;
 use core::fmt;

@@ -1,9 +1,9 @@
 //! The module for Fastly Compute: its build, and what runs it on this machine.
 
-use crate::pushpin;
 use crate::run::{Output, Result, cargo, command, failed, root, target};
 use crate::tools::{cargo_install, rust_targets};
 use crate::up::free_port;
+use crate::{pushpin, wasm_opt};
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Default for Service {
     }
 }
 
-/// Builds the module.
+/// Builds the module, and puts it where Fastly's command line looks for it: where cargo puts what it releases.
 pub(crate) fn build(output: &Output) -> Result {
     rust_targets(&[TARGET], output)?;
     let mut module = cargo();
@@ -57,12 +57,18 @@ pub(crate) fn build(output: &Output) -> Result {
         "--profile",
         "wasm",
     ]);
-    output.run(&mut module)
+    output.run(&mut module)?;
+    let built = target()?.join(TARGET).join("wasm").join(format!("{PACKAGE}.wasm"));
+    wasm_opt::make(&built, &module_path()?, output)
+}
+
+fn module_path() -> Result<PathBuf> {
+    Ok(target()?.join(TARGET).join("release").join(format!("{PACKAGE}.wasm")))
 }
 
 /// The module that was built.
 fn built() -> Result<PathBuf> {
-    let module = target()?.join(TARGET).join("wasm").join(format!("{PACKAGE}.wasm"));
+    let module = module_path()?;
     if module.is_file() {
         Ok(module)
     } else {

@@ -1,6 +1,10 @@
 //! The query of a request, as `application/x-www-form-urlencoded` has it.
 
-use super::{ApiError, Reply};
+use super::ApiError;
+#[cfg(feature = "shared")]
+use super::Reply;
+#[cfg(feature = "shared")]
+use crate::effect::Millis;
 use crate::name::percent_decode;
 
 /// Parameters of a query: few, so a list.
@@ -55,15 +59,27 @@ impl Query {
     }
 }
 
-/// The address at which a live read goes on behind an answer; none if that tells no place.
-pub(crate) fn resumed(path: &str, query: &str, reply: &Reply) -> Option<String> {
+/// The parameter of [`resumed`].
+#[cfg(feature = "shared")]
+const OPENED: &str = "opened";
+
+/// When an event stream was opened that goes on at this query; none if it begins there.
+#[cfg(feature = "shared")]
+pub(crate) fn opened(query: &str) -> Option<Millis> {
+    Query::parse(query).ok()?.one(OPENED).ok()??.parse().ok().map(Millis)
+}
+
+/// The address at which an event stream that was opened at an instant goes on behind an answer; none if that tells no
+/// place.
+#[cfg(feature = "shared")]
+pub(crate) fn resumed(path: &str, query: &str, reply: &Reply, opened: Millis) -> Option<String> {
     let mut address = format!("{path}?offset={}", reply.header("stream-next-offset")?);
     if let Some(place) = reply.header("stream-presence-offset") {
         address.push_str("&presence=");
         address.push_str(place);
     }
-    address.push_str(&Query::parse(query).ok()?.without(&["offset", "presence", "cursor"]));
-    Some(address)
+    address.push_str(&Query::parse(query).ok()?.without(&["offset", "presence", "cursor", OPENED]));
+    Some(format!("{address}&{OPENED}={}", opened.0))
 }
 
 /// Encodes everything but what RFC 3986 calls unreserved.

@@ -7,7 +7,7 @@ use super::{Answered, Instance, Runtime};
 use crate::grip::hold::{Channel, Hold};
 use crate::grip::{KEEP_ALIVE, channel};
 use crate::http::frames::KEEP_ALIVE as SIGN_OF_LIFE;
-use crate::http::query::resumed;
+use crate::http::query::{opened, resumed};
 use crate::http::{Asking, Reply};
 use crate::log::Offset;
 use crate::request::{DocRequest, Live, Since};
@@ -40,10 +40,19 @@ impl<R: Runtime> Instance<R> {
             // Its next one says where it is; this one, asked again, would begin where that is then.
             (Live::LongPoll, 204) if begins_now => return reply,
             (Live::LongPoll, 204) => Hold::Response { timeout: seconds(limits.long_poll) },
-            (Live::Events, 200) => Hold::Stream {
-                next: resumed(path, query, &reply).map(|next| (next, KEEP_ALIVE)),
-                keep_alive: Some((SIGN_OF_LIFE.to_owned(), seconds(limits.keep_alive))),
-            },
+            (Live::Events, 200) => {
+                let now = self.runtime.now();
+                let opened = opened(query).filter(|opened| *opened <= now).unwrap_or(now);
+                let left = opened.after(limits.event_stream).since(now);
+                if left == 0 {
+                    return reply;
+                }
+                let next = resumed(path, query, &reply, opened);
+                Hold::Stream {
+                    next: next.map(|next| (next, seconds(left).min(KEEP_ALIVE))),
+                    keep_alive: Some((SIGN_OF_LIFE.to_owned(), seconds(limits.keep_alive))),
+                }
+            }
             _ => return reply,
         };
         if let Some(place) = reply.header("stream-next-offset").and_then(Offset::parse).filter(|_| reads_log)
@@ -57,7 +66,7 @@ impl<R: Runtime> Instance<R> {
 }
 
 fn seconds(milliseconds: u64) -> u32 {
-    u32::try_from(milliseconds / 1_000).unwrap_or(u32::MAX).max(1)
+    u32::try_from(milliseconds.div_ceil(1_000)).unwrap_or(u32::MAX).max(1)
 }
 
 /// What there is of an answer, without what follows.

@@ -66,11 +66,21 @@ fn an_event_stream_is_its_beginning_and_where_it_goes_on() {
         let body = String::from_utf8(held.body.to_vec()).unwrap();
         let data = body.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
         assert!(contains(&STANDARD.decode(data).unwrap(), &edit), "{body}");
-        let next = header(&held, "stream-next-offset");
-        let link =
-            format!("</v1/yjs/default/docs/doc?offset={next}&token=a%20b&live=sse>; rel=next; timeout=20");
+        let query = format!(
+            "offset={}&token=a%20b&live=sse&opened={}",
+            header(&held, "stream-next-offset"),
+            world.now()
+        );
+        let link = format!("</v1/yjs/default/docs/doc?{query}>; rel=next; timeout=20");
         assert_eq!(header(&held, "grip-link"), link);
         assert!(header(&held, "grip-keep-alive").contains("timeout=15"));
+        instance.runtime().sleep(50_000).await;
+        let asking = || asking(read(Since::Start, Live::Events));
+        let held = instance.hold(asking(), "/doc", &query).await;
+        assert!(header(&held, "grip-link").ends_with("; timeout=10"), "{}", header(&held, "grip-link"));
+        instance.runtime().sleep(10_000).await;
+        let last = instance.hold(asking(), "/doc", &query).await;
+        assert_eq!((last.status, last.header("grip-hold")), (200, None), "its deadline");
     });
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn run(input: &[u8]) {
     if let Ok(known) = &known {
         let mut written = Vec::new();
         put_var_uint(&mut written, known.len() as u64);
-        for (client, clock) in known {
+        for (client, clock) in known.iter() {
             put_var_uint(&mut written, *client);
             put_var_uint(&mut written, *clock);
         }
