@@ -21,7 +21,7 @@ cargo xtask sim [--steps N] [--seed S] [--steps-per-seed N]
                 --survey goes on after a violation, and tells how often each kind was met.
 cargo xtask sim --break NAME|all [--steps N]
                 Breaks an invariant on purpose, or one after the other, and ends with 0 only if the simulator finds it,
-                within N steps each (1000000).
+                within N steps each (4000000).
 cargo xtask sim --costs
                 Prints what appends, idle polls and loads cost, by the length of the tail and the document's size.";
 
@@ -89,7 +89,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
 
 fn go(args: &Args) -> ExitCode {
     if let Some((name, steps)) = &args.breaks {
-        return match breaks::run(name, steps.unwrap_or(1_000_000)) {
+        return match breaks::run(name, steps.unwrap_or(4_000_000)) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {

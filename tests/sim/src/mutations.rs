@@ -266,8 +266,8 @@ pub const MUTATIONS: &[Mutation] = &[
         invariant: "I10",
         edits: &[(
             "core/src/room/rereads.rs",
-            "            rereads.at = None;\n            self.all_behind();\n",
-            "            rereads.at = None;\n            if !BROKEN { self.all_behind(); }\n",
+            "            rereads.at = None;\n            self.all_behind(true);\n",
+            "            rereads.at = None;\n            if !BROKEN { self.all_behind(true); }\n",
         )],
         args: ROOMS,
     },
