@@ -169,13 +169,17 @@ const PASSED_OVER_MAX: usize = 64 << 20;
 pub(crate) async fn body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     let length = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
     let mut is_too_long = length.is_some_and(|length| length > limit);
-    let late = |_| ApiError::invalid("the body did not come in time");
+    let late = |()| ApiError::invalid("the body did not come in time");
     // What it is told lasts until the body is read.
     let (_taken, taking) = wit_future::new(|| Ok(()));
     let (mut parts, ended) = types::Request::consume_body(request.coming, taking);
     let (mut body, mut passed_over) = (Vec::new(), 0);
     loop {
-        let (result, part) = in_time(parts.read(Vec::with_capacity(PART))).await.map_err(late)?;
+        let (result, part) = match in_time(parts.read(Vec::with_capacity(PART))).await {
+            Ok(read) => read,
+            Err(()) if is_too_long => break,
+            Err(()) => return Err(late(())),
+        };
         match result {
             StreamResult::Complete(_) => {}
             StreamResult::Dropped | StreamResult::Cancelled => break,
