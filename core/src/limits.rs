@@ -103,6 +103,25 @@ pub struct Compaction {
     pub idle_after: u64,
 }
 
+impl Limits {
+    /// Those of a host that runs functions: an instance has 128 MiB, a request 30 s and a body of 10 MiB, on the platform
+    /// that gives the least.
+    pub fn of_functions() -> Self {
+        Self {
+            frame_bytes: 10 << 20,
+            update_bytes: 10 << 20,
+            document_bytes: 32 << 20,
+            unstored_bytes: 32 << 20,
+            view_bytes: 8 << 20,
+            event_stream: 25_000,
+            replica_idle: 5_000,
+            // As many as a session that is parked with a proxy has place for: others would stay when it closes.
+            awareness_per_connection: 40,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

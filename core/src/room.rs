@@ -60,8 +60,8 @@ pub enum Residency {
     /// One: what it knows of the log is so.
     #[default]
     Exclusive,
-    /// With the feature `shared`. Any number, in as many instances: the log is read again before it is told, and every now and then while someone
-    /// waits.
+    /// With the feature `shared`. Any number, in as many instances: the log is read again before it is told, and every now
+    /// and then while someone waits.
     #[cfg(feature = "shared")]
     Shared,
 }

@@ -33,6 +33,17 @@ pub(crate) fn run() -> Result {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
+/// The crates that are built for this machine: all but those of hosts that run Wasm modules.
+pub(crate) const NATIVE: [&str; 7] = [
+    "--workspace",
+    "--exclude",
+    cloudflare::PACKAGE,
+    "--exclude",
+    fastly::PACKAGE,
+    "--exclude",
+    spin::PACKAGE,
+];
+
 fn fmt() -> Command {
     let mut cargo = cargo();
     cargo.args(["fmt", "--all", "--check"]);
@@ -41,22 +52,8 @@ fn fmt() -> Command {
 
 fn clippy() -> Command {
     let mut cargo = cargo();
-    cargo.args([
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--exclude",
-        cloudflare::PACKAGE,
-        "--exclude",
-        fastly::PACKAGE,
-        "--exclude",
-        spin::PACKAGE,
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    cargo.args(["clippy", "--quiet"]).args(NATIVE);
+    cargo.args(["--all-targets", "--all-features", "--", "-D", "warnings"]);
     cargo
 }
 
@@ -69,9 +66,8 @@ fn clippy_for(package: &str, target: &str) -> Command {
 
 fn doc() -> Command {
     let mut cargo = cargo();
-    cargo.args(["doc", "--quiet", "--no-deps", "--workspace", "--exclude", cloudflare::PACKAGE]);
-    cargo.args(["--exclude", fastly::PACKAGE, "--exclude", spin::PACKAGE]);
-    cargo.arg("--all-features").env("RUSTDOCFLAGS", "-D warnings");
+    cargo.args(["doc", "--quiet", "--no-deps"]).args(NATIVE).arg("--all-features");
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }
 

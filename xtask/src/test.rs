@@ -3,8 +3,9 @@
 //! Two cores are enough to build with cargo and to install from npm at the same time. The scenarios with real clients
 //! wait for time to pass, and so run alone, when nothing else takes the processor from them.
 
+use crate::check::NATIVE;
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{cloudflare, fastly, pushpin, sim, spin, tools, up, wasm};
+use crate::{cloudflare, pushpin, sim, spin, tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -132,22 +133,12 @@ pub(crate) fn run(only: &[Name]) -> Result {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// The crates that are built for this machine: all but those that make a Wasm module.
-const NATIVE: [&str; 9] = [
-    "--workspace",
-    "--exclude",
-    wasm::PROBE,
-    "--exclude",
-    cloudflare::PACKAGE,
-    "--exclude",
-    fastly::PACKAGE,
-    "--exclude",
-    spin::PACKAGE,
-];
+/// The probe makes a Wasm module, and has no tests of its own.
+const UNTESTED: [&str; 2] = ["--exclude", wasm::PROBE];
 
 fn test_rust(output: &Output) -> Result {
-    output.run(cargo().args(["test", "--quiet", "--no-run"]).args(NATIVE))?;
-    output.run(cargo().args(["test", "--no-fail-fast"]).args(NATIVE))
+    output.run(cargo().args(["test", "--quiet", "--no-run"]).args(NATIVE).args(UNTESTED))?;
+    output.run(cargo().args(["test", "--no-fail-fast"]).args(NATIVE).args(UNTESTED))
 }
 
 fn test_page(output: &Output) -> Result {
@@ -228,7 +219,7 @@ fn test_openapi(output: &Output) -> Result {
 /// Builds the server, and gives the command that starts it.
 fn native_server(output: &Output) -> Result<String> {
     // As `test_rust` builds it, so that nothing is built twice.
-    output.run(cargo().args(["build", "--quiet"]).args(NATIVE).args(["--bin", "yonder"]))?;
+    output.run(cargo().args(["build", "--quiet"]).args(NATIVE).args(UNTESTED).args(["--bin", "yonder"]))?;
     Ok(up::template(&target()?.join("debug/yonder")))
 }
 

@@ -54,18 +54,7 @@ impl Settings {
     }
 }
 
-/// An instance has 128 MiB, and a request 50 ms of a processor.
+/// A key is written once a second at most.
 fn limits() -> Limits {
-    Limits {
-        frame_bytes: 10 << 20,
-        update_bytes: 10 << 20,
-        document_bytes: 32 << 20,
-        unstored_bytes: 32 << 20,
-        view_bytes: 8 << 20,
-        event_stream: 25_000,
-        replica_idle: 5_000,
-        // A key is written once a second at most.
-        presence_pause: 1_100,
-        ..Limits::default()
-    }
+    Limits { presence_pause: 1_100, ..Limits::of_functions() }
 }

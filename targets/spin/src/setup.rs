@@ -32,7 +32,8 @@ pub(crate) async fn config() -> Config {
     for name in settings::names() {
         values.insert(name, variable(&name.to_ascii_lowercase()).await);
     }
-    let config = settings::config(&|name| values.get(name).cloned().flatten(), limits(), ADVICE);
+    let config =
+        settings::config(&|name| values.get(name).cloned().flatten(), Limits::of_functions(), ADVICE);
     if let Access::Closed(why) = &config.access {
         eprintln!("{why}");
     }
@@ -74,23 +75,6 @@ pub(crate) async fn lowering(kv: &SpinKv) -> Result<Lowering, KvError> {
     eprintln!("this store keeps documents as '{name}'");
     kv.set(CHOSEN, name.into()).await?;
     Ok(lowering)
-}
-
-/// An instance has 128 MiB, and a request 30 s, on the platform that gives the least.
-fn limits() -> Limits {
-    Limits {
-        // What a request's body may have there.
-        frame_bytes: 10 << 20,
-        update_bytes: 10 << 20,
-        document_bytes: 32 << 20,
-        unstored_bytes: 32 << 20,
-        view_bytes: 8 << 20,
-        event_stream: 25_000,
-        replica_idle: 5_000,
-        // As many as a session that is parked with a proxy has place for: others would stay when it closes.
-        awareness_per_connection: 40,
-        ..Limits::default()
-    }
 }
 
 /// The store answers a read in microseconds, and reads are what a platform bounds last: what an instance knows of a
