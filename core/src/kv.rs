@@ -9,13 +9,12 @@ mod cost;
 pub(crate) mod crc;
 pub mod entry;
 mod parts;
-pub(crate) mod presence;
 
 pub use cost::{Cost, Metered};
 pub(crate) use parts::{Place, fetch, put, unread};
 
 use crate::effect::Millis;
-use crate::log::LogError;
+use crate::log::{LogError, PresencePart};
 use bytes::Bytes;
 
 /// Why a store could not.
@@ -94,6 +93,14 @@ pub struct Page {
     pub keys: Vec<String>,
     /// What the next page is asked with; none if this is the last.
     pub next: Option<String>,
+}
+
+/// The key of what is kept of who is there, by the document's key form.
+pub(crate) fn presence_key(document: &str, part: PresencePart) -> String {
+    match part {
+        PresencePart::Default => format!("a{document}__"),
+        PresencePart::Named => format!("a{document}__n"),
+    }
 }
 
 /// Whether a store can be written and read: what y-sweet's `/check_store` asks.

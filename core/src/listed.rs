@@ -40,7 +40,7 @@ pub use catalog::list_documents;
 use crate::collections::{Map, Set};
 use crate::effect::{Millis, OpId};
 use crate::kv::entry::Covers;
-use crate::kv::{self, Cost, Kv, KvConfig, ListKv, Metered};
+use crate::kv::{Cost, Kv, KvConfig, ListKv, Metered};
 use crate::log::{LogError, LogOp, LogReply};
 use crate::name::DocName;
 use core::cell::RefCell;
@@ -120,10 +120,16 @@ impl<K: ListKv> Listed<K> {
             LogOp::ReadVersion { id } => self.read_version(&kv, &id).await.map(LogReply::Version),
             LogOp::DeleteVersion { id } => self.delete_version(&kv, &id).await.map(LogReply::Done),
             LogOp::ReadPresence(part) => {
-                kv::presence::read(&kv, &self.keys.presence(part)).await.map(LogReply::Presence)
+                let value = kv.get(&self.keys.presence(part)).await;
+                value.map(LogReply::Presence).map_err(LogError::from)
             }
             LogOp::WritePresence { part, state } => {
-                kv::presence::write(&kv, &self.keys.presence(part), state).await.map(LogReply::Done)
+                // Whoever writes has read before what the others wrote, and what is lost when two write at once is
+                // announced again by its client.
+                let key = self.keys.presence(part);
+                let written =
+                    if state.is_empty() { kv.delete(&key).await } else { kv.set(&key, state).await };
+                written.map(|()| LogReply::Done(true)).map_err(LogError::from)
             }
         };
         (reply, kv.cost())

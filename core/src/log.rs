@@ -153,7 +153,8 @@ pub enum LogOp {
     /// Reads what is kept of who is there. Only asked where any number of instances share the document
     /// ([`crate::Residency::Shared`]); where one owns it presence stays in its memory, and this is refused.
     ReadPresence(PresencePart),
-    /// Replaces it: the last writer wins, and nothing is promised about it. The same holds for who is asked.
+    /// Replaces what was read last. Where the store can tell, nothing is done if another is about to write: it is to be
+    /// read again then. Elsewhere the last writer wins. The same holds for who is asked.
     WritePresence {
         /// Which.
         part: PresencePart,
@@ -194,8 +195,8 @@ pub enum LogReply {
         /// What remains: the place from which on it would begin anew.
         tail: Tail,
     },
-    /// To [`LogOp::PutVersion`] (whether it was kept) and to [`LogOp::DeleteVersion`] (whether it was there); true to
-    /// [`LogOp::WritePresence`].
+    /// To [`LogOp::PutVersion`] (whether it was kept), to [`LogOp::DeleteVersion`] (whether it was there), and to
+    /// [`LogOp::WritePresence`] (whether it was written).
     Done(bool),
     /// To [`LogOp::ListVersions`], newest first.
     Versions(Vec<Version>),

@@ -397,6 +397,25 @@ pub(crate) fn read_entries<'a>(update: &'a [u8], limits: &Limits) -> Result<Vec<
     if reader.is_empty() { Ok(entries) } else { Err(WireError::Truncated.into()) }
 }
 
+/// Two updates as one. What is beyond `most` clients is left out.
+pub(crate) fn last_of_each(earlier: &[u8], later: &[u8], most: usize, limits: &Limits) -> Bytes {
+    let mut last = Map::new();
+    for update in [earlier, later] {
+        for entry in read_entries(update, limits).unwrap_or_default() {
+            let fits = last.len() < most;
+            let is_newer = last.get(&entry.client).map_or(fits, |(clock, _)| *clock <= entry.clock);
+            if is_newer {
+                last.insert(entry.client, (entry.clock, entry.state));
+            }
+        }
+    }
+    let mut out = Writer::default();
+    for (client, (clock, state)) in last {
+        out.push(client, clock, state.map(str::as_bytes));
+    }
+    out.finish().unwrap_or_default()
+}
+
 /// Writes an awareness update entry by entry.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writer {

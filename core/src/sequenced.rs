@@ -67,18 +67,20 @@ mod known;
 mod load;
 mod look;
 mod numbers;
+mod presence;
 mod seen;
 mod versions;
 
 use crate::collections::Map;
 use crate::effect::OpId;
-use crate::kv::{self, Cost, CountKv, KvConfig, Metered};
+use crate::kv::{Cost, CountKv, KvConfig, Metered};
 use crate::log::{LogError, LogOp, LogReply};
 use crate::name::DocName;
 use append::Attempt;
 use core::cell::{Ref, RefCell, RefMut};
 use keys::Keys;
 use known::Known;
+use presence::Turns;
 
 /// The log of one document. Any number of instances may use the same store.
 #[derive(Debug)]
@@ -91,6 +93,8 @@ pub struct Sequenced<K> {
     attempts: RefCell<Map<OpId, Attempt>>,
     /// Deletions that were begun, and the generation of each.
     deletions: RefCell<Map<OpId, u64>>,
+    /// Of the default stream's presence, and of the named ones'.
+    turns: RefCell<(Turns, Turns)>,
 }
 
 impl<K: CountKv> Sequenced<K> {
@@ -103,6 +107,7 @@ impl<K: CountKv> Sequenced<K> {
             known: RefCell::default(),
             attempts: RefCell::default(),
             deletions: RefCell::default(),
+            turns: RefCell::default(),
         }
     }
 
@@ -137,10 +142,10 @@ impl<K: CountKv> Work<'_, K> {
             LogOp::ReadVersion { id } => self.read_version(&id).await.map(LogReply::Version),
             LogOp::DeleteVersion { id } => self.delete_version(&id).await.map(LogReply::Done),
             LogOp::ReadPresence(part) => {
-                kv::presence::read(&self.kv, &self.keys().presence(part)).await.map(LogReply::Presence)
+                self.read_presence(part).await.map(LogReply::Presence)
             }
             LogOp::WritePresence { part, state } => {
-                kv::presence::write(&self.kv, &self.keys().presence(part), state).await.map(LogReply::Done)
+                self.write_presence(part, state).await.map(LogReply::Done)
             }
         }
     }

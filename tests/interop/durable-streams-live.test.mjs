@@ -6,7 +6,7 @@ import { atEnd } from './ending.mjs'
 import { Host, lacks, needs } from './host.mjs'
 import { ask, hold } from './request.mjs'
 import { applied, create, delivered, eventFrames, framed, list, poll, post, read, refused, stream, unframed, writer } from './streams.mjs'
-import { never, pauseFor, until } from './waiting.mjs'
+import { never, pauseFor, until, within } from './waiting.mjs'
 
 const LONG_POLL = 3
 const SSE = 6
@@ -43,7 +43,7 @@ describe('long-poll', { concurrency: 8, ...lacking }, () => {
     for (const held of readers) {
       const answer = await delivered(held)
       assert.deepEqual(listOf(answer.frames), ['news'])
-      assert.equal(answer.next, headers['stream-next-offset'])
+      if (!lacks('one-offset')) assert.equal(answer.next, headers['stream-next-offset'])
       assert.equal(answer.headers['stream-up-to-date'], 'true')
       assert.match(answer.headers['stream-cursor'], /^\d+$/)
     }
@@ -269,7 +269,10 @@ describe('too many held reads', { ...lacking }, () => {
     const streams = []
     for (let n = 0; n < 3; n++) streams.push(await stream(t, own, path, 'now'))
     for (const live of ['sse', 'long-poll']) {
-      const answer = await ask(own, 'GET', path, { query: { offset: 'now', live } })
+      // Where several share a document each has a limit of its own.
+      const tries = Array.from({ length: lacks('one-owner') ? 40 : 1 }, () => hold(t, own, path, { query: { offset: 'now', live } }))
+      const answer = await within(Promise.race(tries.map(({ ended }) => ended)), 'one is refused', 15_000)
+      tries.forEach(held => held.abort())
       refused(answer, 429, 'RATE_LIMITED')
       assert.match(answer.headers['retry-after'], /^[1-9]\d*$/)
     }

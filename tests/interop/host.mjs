@@ -42,6 +42,7 @@ export const CAPABILITIES = {
   'foreign-places': 'an offset that the document never had is known to be none',
   sockets: 'WebSockets are held, by the host or by a proxy in front of it',
   'one-owner': 'one process owns a document, knows at once what happens to it, and forgets who is present when it ends',
+  bursts: 'hundreds of requests at once all get through: no proxy on the way answers some of them with 502',
   'unread-bodies': 'a body that is too long is refused before it has come',
   'long-streams': 'an event stream goes on for longer than 30 s unless told otherwise',
   'one-offset': 'all who have the same have the same offset, whether they read or wrote it'

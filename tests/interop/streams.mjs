@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import * as decoding from 'lib0/decoding'
 import * as encoding from 'lib0/encoding'
 import * as Y from 'yjs'
-import { encoded } from './host.mjs'
+import { encoded, lacks } from './host.mjs'
 import { awarenessEntries, awarenessUpdate } from './raw.mjs'
 import { ask, hold, listen } from './request.mjs'
+import { pauseFor } from './waiting.mjs'
 
 /** The address of a document. */
 export const at = (doc, service = 'default') => `/v1/yjs/${encodeURIComponent(service)}/docs/${encoded(doc)}`
@@ -20,7 +21,12 @@ export async function create (host, doc, { service, token } = {}) {
 
 /** Stores updates; fails unless they are acknowledged. Resolves with the answer. */
 export async function post (host, path, updates, options = {}) {
-  const answer = await ask(host, 'POST', path, { body: framed(...updates), ...options })
+  const send = () => ask(host, 'POST', path, { body: framed(...updates), ...options })
+  let answer = await send()
+  for (let n = 0; n < 20 && answer.status === 502 && lacks('bursts'); n++) {
+    await pauseFor(50)
+    answer = await send()
+  }
   assert.ok(answer.status === 204 || answer.status === 200, `POST ${path}: ${answer.status} ${answer.text}`)
   return answer
 }

@@ -3,15 +3,17 @@
 use super::{DocumentLog as _, Runtime};
 use crate::collections::Map;
 use crate::effect::{Close, ConnId, Effects, Input, Millis, OpId, To};
-use crate::grip::publish::{Item, bodies};
+use crate::grip::publish::{Format, Item, bodies};
 use crate::grip::{Exchange, Proxies};
 use crate::host::{Host, drive};
 use crate::http::Reply;
+use crate::limits::Limits;
 use crate::log::{Life, LogOp, LogReply, Offset};
 use crate::name::DocName;
 use crate::request::DocRequest;
 use crate::room::{Room, RoomConfig};
-use crate::wire;
+use crate::presence::last_of_each;
+use crate::wire::{self, Message, Messages};
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
@@ -20,6 +22,13 @@ use std::rc::Rc;
 
 /// Bytes that may wait for one event stream: who takes them slower than they come is sent away, and comes back.
 const QUEUE_BYTES: usize = 8 << 20;
+
+/// Milliseconds for which a room may finish what nobody waits for, and between two looks whether it has.
+const FINISH_PATIENCE: u64 = 2_000;
+const LOOK: u64 = 50;
+
+/// Bytes of awareness that waits as one.
+const TOGETHER_BYTES: usize = 16 << 10;
 
 /// A room, its log, and who waits for it.
 pub(super) struct Home<R: Runtime> {
@@ -38,6 +47,8 @@ pub(super) struct Home<R: Runtime> {
     /// Whether somebody waits for these.
     pub(super) is_awaited: Cell<bool>,
     outbox: RefCell<Outbox>,
+    /// It finishes what nobody waits for.
+    is_finishing: Cell<bool>,
     /// When it was last asked for, as a number that grows.
     pub(super) used: Cell<u64>,
 }
@@ -51,6 +62,32 @@ struct Outbox {
     out: u64,
     /// Somebody is at it.
     is_busy: bool,
+}
+
+impl Outbox {
+    /// Has awareness wait as one with what waits last, if that is awareness too: of each client the last state is all
+    /// that anyone needs, and proxies take fewer messages in a second than clients send.
+    fn replace(&mut self, frame: &Bytes, except: Option<&str>, limits: &Limits) -> bool {
+        let Some(Item { sender, formats, .. }) = self.items.last_mut() else { return false };
+        let Some(Format::Message(waits)) = formats.first_mut().filter(|_| sender.as_deref() == except) else {
+            return false;
+        };
+        let (Some(earlier), Some(later)) = (only_awareness(waits), only_awareness(frame)) else { return false };
+        if earlier.len() + later.len() > TOGETHER_BYTES {
+            return false;
+        }
+        *waits = wire::awareness(&last_of_each(earlier, later, usize::MAX, limits));
+        true
+    }
+}
+
+/// The awareness update of a frame that has nothing else.
+fn only_awareness(frame: &Bytes) -> Option<&[u8]> {
+    let mut messages = Messages::new(frame);
+    match (messages.next(), messages.next()) {
+        (Some(Ok(Message::Awareness(update))), None) => Some(update),
+        _ => None,
+    }
 }
 
 /// Someone who waits for a room.
@@ -107,6 +144,7 @@ impl<R: Runtime> Home<R> {
             compacting: Cell::new(0),
             is_awaited: Cell::new(false),
             outbox: RefCell::default(),
+            is_finishing: Cell::new(false),
             used: Cell::new(0),
         }
     }
@@ -178,6 +216,26 @@ impl<R: Runtime> Home<R> {
         }
     }
 
+    /// Lets time pass until the room has done what it put off, for [`FINISH_PATIENCE`] at most.
+    pub(super) fn finish(self: &Rc<Self>) {
+        if self.room.borrow().0.is_idle() || self.is_finishing.replace(true) {
+            return;
+        }
+        let home = Rc::clone(self);
+        self.runtime.spawn(async move {
+            let until = home.runtime.now().after(FINISH_PATIENCE);
+            while !home.room.borrow().0.is_idle() && home.runtime.now() < until {
+                let now = home.runtime.now();
+                let sleep = home.tick_at().map_or(LOOK, |at| at.since(now).clamp(1, LOOK));
+                home.runtime.sleep(sleep).await;
+                if home.tick_at().is_some_and(|at| at <= home.runtime.now()) {
+                    home.give(Input::Tick);
+                }
+            }
+            home.is_finishing.set(false);
+        });
+    }
+
     /// Someone waits no more; whether the room does not know it yet.
     pub(super) fn forget(&self, conn: ConnId) -> bool {
         self.waiters.borrow_mut().remove(&conn).is_some_and(|waiter| waiter.over.is_none())
@@ -197,7 +255,10 @@ impl<R: Runtime> Home<R> {
         }
         let waiters = self.waiters.borrow();
         let except = except.and_then(|conn| waiters.get(&conn)?.exchange.as_ref());
-        self.put(Item::news(&self.doc, frame, except.map(Exchange::connection)));
+        let except = except.map(Exchange::connection);
+        if !self.outbox.borrow_mut().replace(&frame, except, &self.config.limits) {
+            self.put(Item::news(&self.doc, frame, except));
+        }
     }
 
     /// Has everyone elsewhere look at the log: sockets, by asking them who is there, and who is held.

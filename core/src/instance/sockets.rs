@@ -51,6 +51,7 @@ impl<R: Runtime> Instance<R> {
         let mut exchange = seat.end().ok_or_else(|| ApiError::internal("the connection is gone"))?;
         if is_settled {
             seat.give(Input::Leave { conn });
+            seat.finish();
         } else {
             exchange.close(Close::new(Close::TRY_AGAIN, "this took too long; try again"));
         }

@@ -76,6 +76,11 @@ impl<R: Runtime> Seat<R> {
         self.wait_until(Some(until), |_| done()).await
     }
 
+    /// Has the room finish what it put off, beside everything else.
+    pub(super) fn finish(&self) {
+        self.home.finish();
+    }
+
     pub(super) fn begin(&self, exchange: Exchange) {
         self.home.with(self.conn, |waiter| waiter.exchange = Some(exchange));
     }

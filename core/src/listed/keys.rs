@@ -9,13 +9,13 @@
 //! v{document}__{generation}{version}               what is told about a version
 //! w{document}__{generation}{version}[_{index}]     its state, or a part of it
 //! i{document}__{generation}                        the document's line in the catalogue
-//! a{document}__[n]                                 who is there, see `kv::presence`
+//! a{document}__[n]                                 who is there, see `presence::kept`
 //! ```
 //! Numbers are lower-case hexadecimal: a generation has 5 digits, a time 11, an id 16, an index 4, bytes as many as
 //! they need. `__` is in no document's key form, so one document's prefix is never another's.
 
 use crate::effect::Millis;
-use crate::kv::{Place, presence};
+use crate::kv::{Place, presence_key};
 use crate::log::PresencePart;
 use crate::name::DocName;
 
@@ -89,7 +89,7 @@ impl Keys {
     }
 
     pub(super) fn presence(&self, part: PresencePart) -> String {
-        presence::key(&self.document, part)
+        presence_key(&self.document, part)
     }
 
     pub(super) fn index(&self, generation: u32) -> String {

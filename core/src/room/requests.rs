@@ -349,11 +349,15 @@ impl Room {
                 Err(ApiError::from(error))
             }
             (Asked::Create { created, existed }, Ok(LogReply::Created { existed: was, tail })) => {
-                if was {
+                let known = self.document.tail().filter(|known| known.life == Life::Live);
+                // Where the log is shared an edit that was on its way may have been just as early.
+                let is_known = self.config.residency.is_shared()
+                    && known.is_some_and(|known| known.end.generation() >= tail.end.generation());
+                if was || is_known {
                     self.document.learn(now, tail);
                 } else {
                     // A delete that seemed to fail was done.
-                    if self.document.tail().is_some_and(|known| known.life == Life::Live) {
+                    if known.is_some() {
                         self.document.begin_anew(Tail { life: Life::Deleted, ..tail.clone() });
                         self.end_document(now, effects);
                     }

@@ -28,7 +28,7 @@ use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply};
 use crate::limits::Limits;
 use crate::log::PresencePart;
-use crate::presence::{Kept, Writer, read_entries};
+use crate::presence::{Kept, Writer, last_of_each, read_entries};
 use crate::request::{PresenceOffset, PresenceOp};
 use crate::session::ParkedClient;
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub(super) struct Shelves {
     default: Shelf,
     named: Shelf,
     own: Map<u64, Own>,
+    /// Moves that were not stored when their connections went on elsewhere, where they are stored late.
+    left: Map<u64, Left>,
     #[cfg(not(feature = "shared"))]
     _never: core::convert::Infallible,
 }
@@ -54,6 +56,14 @@ struct Own {
     token: u64,
     /// Its last state, if that is not stored.
     unstored: Option<Bytes>,
+}
+
+/// A move of a client whose connection is not here any more.
+#[derive(Debug)]
+struct Left {
+    clock: u64,
+    token: u64,
+    state: Bytes,
 }
 
 /// What is to be read first, and which read it is.
@@ -79,6 +89,8 @@ pub(super) struct Shelf {
     due: Option<Millis>,
     /// It was put off once.
     put_off: bool,
+    /// Others wait for us to write.
+    has_turn: bool,
     /// When it is read again for those who wait for something to happen; milliseconds until the next time.
     look_at: Option<Millis>,
     interval: u64,
@@ -160,7 +172,7 @@ impl Shelf {
         for wanted in self.wishes.iter_mut().rev() {
             match &mut wanted.wish {
                 Wish::Announce { conn: waits, update: earlier, .. } if *waits == conn => {
-                    *earlier = last_of_each(earlier, update, limits);
+                    *earlier = last_of_each(earlier, update, 2 * limits.awareness_per_connection, limits);
                     return;
                 }
                 Wish::Announce { .. } | Wish::Gone { .. } | Wish::Request { .. } | Wish::Touch { .. } => {}
@@ -174,6 +186,16 @@ impl Shelf {
     fn due_by(&mut self, at: Millis) {
         let known = self.due.filter(|known| self.put_off || *known <= at);
         self.due = Some(known.unwrap_or(at));
+    }
+
+    /// What was not written is judged again, by what is there then.
+    fn again(&mut self, now: Millis, change: Box<Change>) {
+        if !change.said.moved.is_empty() {
+            self.due_by(now);
+        }
+        self.wishes.splice(..0, change.wishes);
+        let round = self.begun + 1;
+        self.wishes.iter_mut().for_each(|wanted| wanted.round = round);
     }
 
     /// Whether a request to the store is under way.
@@ -193,25 +215,6 @@ impl Shelf {
             || self.wishes.iter().any(|wanted| wanted.wish.conn() == Some(conn))
             || self.greetings.iter().any(|(greeted, ..)| *greeted == conn)
     }
-}
-
-/// Two updates as one. What is beyond twice the clients that a connection may show is left out.
-fn last_of_each(earlier: &Bytes, update: &Bytes, limits: &Limits) -> Bytes {
-    let mut last = Map::new();
-    for update in [earlier, update] {
-        for entry in read_entries(update, limits).unwrap_or_default() {
-            let fits = last.len() < 2 * limits.awareness_per_connection;
-            let is_newer = last.get(&entry.client).map_or(fits, |(clock, _)| *clock <= entry.clock);
-            if is_newer {
-                last.insert(entry.client, (entry.clock, entry.state));
-            }
-        }
-    }
-    let mut out = Writer::default();
-    for (client, (clock, state)) in last {
-        out.push(client, clock, state.map(str::as_bytes));
-    }
-    out.finish().unwrap_or_default()
 }
 
 pub(super) fn part_of(stream: &str) -> PresencePart {
@@ -307,7 +310,7 @@ impl Shelves {
         let settled = |shelf: &Shelf| {
             shelf.on_its_way.is_none() && shelf.wishes.is_empty() && shelf.greetings.is_empty()
         };
-        settled(&self.default) && settled(&self.named)
+        settled(&self.default) && settled(&self.named) && self.left.is_empty()
     }
 
     /// The clients of a connection, as they are parked.
@@ -336,13 +339,17 @@ impl Shelves {
             if state.is_some() {
                 self.default.due_by(next_write(now, shown, limits));
             }
+            self.left.remove(&client);
             self.own.insert(client, Own { conn, clock, token: owner, unstored: state });
         }
     }
 
     /// A connection goes on elsewhere.
     pub(super) fn leave(&mut self, conn: ConnId) {
-        self.own.retain(|_, own| own.conn != conn);
+        for (client, own) in self.own.extract_if(|_, own| own.conn == conn) {
+            let Own { clock, token, .. } = own;
+            self.left.extend(own.unstored.map(|state| (client, Left { clock, token, state })));
+        }
         self.default.greetings.retain(|(greeted, ..)| *greeted != conn);
     }
 
@@ -432,6 +439,7 @@ impl Shelves {
             *self.of_mut(part) = Shelf { begun, ended, wanted, ..Shelf::default() };
         }
         self.own.clear();
+        self.left.clear();
         waiting
     }
 }

@@ -1,7 +1,7 @@
 //! Keys of one document: a letter that says what it is, the document's key form, and behind `__`, which no key form has,
 //! generation and number in hexadecimal digits. At most 230 bytes.
 
-use crate::kv::{Place, presence};
+use crate::kv::{Place, presence_key};
 use crate::log::PresencePart;
 use crate::name::DocName;
 
@@ -73,7 +73,15 @@ impl Keys {
     }
 
     pub(super) fn presence(&self, part: PresencePart) -> String {
-        presence::key(&self.doc, part)
+        presence_key(&self.doc, part)
+    }
+
+    /// Counts who writes that.
+    pub(super) fn turns(&self, part: PresencePart) -> String {
+        match part {
+            PresencePart::Default => format!("u{}__", self.doc),
+            PresencePart::Named => format!("u{}__n", self.doc),
+        }
     }
 
     fn of(&self, kind: &str, generation: u64) -> String {

@@ -1,9 +1,11 @@
 //! A room that is one of several of its document: when it reads the log again, and who is told what.
 
+use crate::log::MemoryLog;
 use crate::table::*;
+
 use bytes::Bytes;
 use yonder_core::limits::{Limits, Reread};
-use yonder_core::log::{LogError, LogOp};
+use yonder_core::log::{Loaded, LogError, LogOp, LogReply, Offset};
 use yonder_core::request::{DocRequest, Since};
 use yonder_core::wire::{self, Message, Messages};
 use yonder_core::{ConnId, Effect, Input, To};
@@ -182,6 +184,27 @@ fn who_comes_after_a_deletion_and_a_creation_elsewhere_is_answered_of_the_new_li
     assert_eq!(answers, [(1, 404), (3, 204), (4, 200), (5, 200)]);
     assert_eq!(closed(&effects), [(2, 4404)], "it followed the former life");
     assert_eq!(table.room.connections(), 1);
+}
+
+#[test]
+fn a_document_that_an_edit_and_a_request_made_at_once_was_not_deleted_between_the_two() {
+    let mut table = Table::shared(limits(), 0);
+    table.log = MemoryLog::default();
+    table.open_socket(1);
+    table.settle();
+    table.ask(2, put());
+    // The store is about to make it, finds nothing there, and comes to say so after the edit is stored.
+    let (op, _) = table.asked.pop_front().unwrap();
+    table.give(Input::Frame { conn: ConnId(1), bytes: wire::update(&edit(1)) });
+    assert!(matches!(table.asked.front(), Some((_, LogOp::Append { .. }))));
+    table.settle();
+    let Ok(LogReply::Loaded(Loaded { tail, .. })) = table.log.answer(LogOp::Load { since: Offset::END })
+    else {
+        panic!("it is there")
+    };
+    let reply = Ok(LogReply::Created { existed: false, tail });
+    let effects = table.give(Input::Stored { op, reply });
+    assert_eq!((statuses(&effects), closed(&effects)), (vec![(2, 201)], vec![]));
 }
 
 #[test]

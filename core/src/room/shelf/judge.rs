@@ -1,6 +1,6 @@
 //! What becomes of wishes: a value is changed by them, and what is to be said is noted.
 
-use super::{Change, Own, Said, Shelves, Wish, is_old};
+use super::{Change, Left, Own, Said, Shelves, Wish, is_old};
 use crate::collections::Map;
 use crate::effect::{ConnId, Millis};
 use crate::http::streams::DEFAULT_STREAM;
@@ -19,6 +19,7 @@ struct Judge<'a> {
     now: Millis,
     limits: &'a Limits,
     own: &'a Map<u64, Own>,
+    left: &'a Map<u64, Left>,
     kept: &'a mut Kept,
     said: &'a mut Said,
 }
@@ -39,7 +40,8 @@ impl Shelves {
             change.kept.forget_unused(now, limits);
         }
         let mut changed = change.kept.streams.len() < before;
-        let mut judge = Judge { now, limits, own: &self.own, kept: &mut change.kept, said: &mut change.said };
+        let (own, left) = (&self.own, &self.left);
+        let mut judge = Judge { now, limits, own, left, kept: &mut change.kept, said: &mut change.said };
         for roster in judge.kept.streams.values_mut() {
             for (client, clock) in roster.expire(now, limits) {
                 judge.said.relay.push(client, clock, None);
@@ -50,6 +52,7 @@ impl Shelves {
         }
         if part == PresencePart::Default {
             judge.moves(shown);
+            judge.moves_left();
         }
         for roster in change.kept.streams.values_mut() {
             changed |= roster.seal(now);
@@ -199,6 +202,23 @@ impl Judge<'_> {
             }
             let is_late = shown(own.conn).is_none_or(|shown| now.since(shown) >= PATIENCE);
             self.said.urgent |= before.is_none() || is_late;
+        }
+    }
+
+    /// Takes what those have moved who are not here any more, if it is still theirs.
+    fn moves_left(&mut self) {
+        let now = self.now;
+        for (client, Left { clock, token, state }) in self.left.iter() {
+            self.said.moved.push((*client, *clock));
+            let Some(known) = self.default().get(*client).cloned() else { continue };
+            let Some(before) = known.state.filter(|_| known.owner == *token && known.clock < *clock) else {
+                continue;
+            };
+            let grows = state.len().saturating_sub(before.len());
+            if self.kept.bytes() + grows <= self.limits.presence_bytes {
+                self.default().put(now, *client, *clock, Some(state.clone()), Some(*token));
+                self.said.urgent = true;
+            }
         }
     }
 

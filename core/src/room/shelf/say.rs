@@ -21,6 +21,9 @@ impl Room {
     ) {
         let Some(shelves) = &mut self.shelves else { return };
         for (client, clock) in &change.said.moved {
+            if shelves.left.get(client).is_some_and(|left| left.clock <= *clock) {
+                shelves.left.remove(client);
+            }
             let Some(own) = shelves.own.get_mut(client) else { continue };
             if own.clock == *clock {
                 own.unstored = None;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Milliseconds until a request to the store that failed is tried again: the first time, and at most.
 const RETRY: (u64, u64) = (100, 2_000);
+/// Milliseconds until it is looked at again whether another, who was first, has written.
+const TURN: u64 = 25;
 /// The round of a wish that was put off.
 const LATER: u64 = u64::MAX;
 
@@ -39,7 +41,14 @@ impl Room {
                 shelf.unread = Some(value);
                 return;
             }
-            (Doing::Write(change), Ok(LogReply::Done(_))) => {
+            (Doing::Write(change), Ok(LogReply::Done(false))) => {
+                // The others wait for us then, whether or not there is something left to be written.
+                shelf.has_turn = true;
+                shelf.rests_until = Some(now.after(TURN));
+                return shelf.again(now, change);
+            }
+            (Doing::Write(change), Ok(LogReply::Done(true))) => {
+                shelf.has_turn = false;
                 (shelf.failures, shelf.failing_since) = (0, None);
                 return self.presence_written(now, part, *change, effects);
             }
@@ -49,13 +58,8 @@ impl Room {
             (Doing::Write(change), Err(error)) => (Some(change), error),
         };
         if let Some(change) = change {
-            // Perhaps it was written: all is judged again, by what is there then.
-            if !change.said.moved.is_empty() {
-                shelf.due_by(now);
-            }
-            shelf.wishes.splice(..0, change.wishes);
-            let round = shelf.begun + 1;
-            shelf.wishes.iter_mut().for_each(|wanted| wanted.round = round);
+            // Perhaps it was written.
+            shelf.again(now, change);
         }
         let since = *shelf.failing_since.get_or_insert(now);
         if error == LogError::Unavailable && now.since(since) < self.config.limits.store_patience {
@@ -79,7 +83,7 @@ impl Room {
         let Some(shelves) = &mut self.shelves else { return };
         let shelf = shelves.of_mut(part);
         // What moved is stored when it moves again.
-        (shelf.failing_since, shelf.due, shelf.put_off) = (None, None, false);
+        (shelf.failing_since, shelf.due, shelf.put_off, shelf.has_turn) = (None, None, false, false);
         shelf.rests_until = Some(now.after(RETRY.1));
         shelf.greetings.clear();
         shelf.wanted = shelf.ended;
@@ -87,6 +91,7 @@ impl Room {
         let kept = shelf.kept.clone().unwrap_or_default();
         let mut change = Change { kept: kept.clone(), wishes, said: Said::default() };
         shelves.judge(now, part, &mut change, &|_| None, &limits);
+        shelves.left.clear();
         change.kept = kept;
         for (_, _, reply) in &mut change.said.replies {
             if reply.is_ok() {
@@ -130,6 +135,7 @@ impl Room {
         shelf.kept = Some(kept.clone());
         shelf.ended = shelf.begun;
         shelf.look_at = None;
+        shelf.has_turn &= !is_deleted;
         shelf.interval = if is_news {
             limits.reread.first
         } else {
@@ -158,22 +164,23 @@ impl Room {
         let (watched, has_sockets) = (self.is_watched(part), self.has_sockets());
         let Some(shelves) = &mut self.shelves else { return };
         let shelf = shelves.of_mut(part);
-        let is_due = shelf.due.is_some_and(|at| at <= now);
+        let (is_due, has_turn) = (shelf.due.is_some_and(|at| at <= now), shelf.has_turn);
         let ended = shelf.ended;
         let (wishes, rest) =
             core::mem::take(&mut shelf.wishes).into_iter().partition(|wanted| wanted.round <= ended);
         shelf.wishes = rest;
         let expires = kept.next_expiry(&limits).is_some_and(|at| at <= now);
         let mut change = Change { kept, wishes, said: Said::default() };
-        if change.wishes.is_empty() && !is_due && !(watched && expires) {
+        let must = is_due || has_turn || watched && expires;
+        if change.wishes.is_empty() && !must {
             return;
         }
         let was_put_off = shelf.put_off;
         let shown = |conn| self.sessions.get(&conn).map(|session| session.shown);
-        let is_changed = shelves.judge(now, part, &mut change, &shown, &limits);
+        let is_changed = shelves.judge(now, part, &mut change, &shown, &limits) || has_turn;
         let shelf = shelves.of_mut(part);
         let (written, may) = (change.kept.written, change.kept.written.after(limits.presence_pause));
-        let may_wait = !was_put_off && !change.wishes.iter().any(|wanted| wanted.put_off);
+        let may_wait = !was_put_off && !has_turn && !change.wishes.iter().any(|wanted| wanted.put_off);
         if is_changed && may_wait && !change.said.urgent && written <= now && now < may {
             // It moved, and something did a moment ago.
             (shelf.due, shelf.put_off) = (Some(may), true);
@@ -248,7 +255,8 @@ impl Room {
         }
         let waits = shelf.wanted > shelf.ended
             || shelf.wishes.iter().any(|wanted| wanted.round != LATER)
-            || !shelf.greetings.is_empty();
+            || !shelf.greetings.is_empty()
+            || shelf.has_turn;
         let expiry = || shelf.kept.as_ref().and_then(|kept| kept.next_expiry(&self.config.limits));
         let expires = if self.is_watched(part) { expiry() } else { None };
         let at = if waits { Some(Millis(0)) } else { None };
