@@ -1,5 +1,7 @@
 // A host, and the GRIP proxy in front of it if it has one, for `cargo xtask up`: both end on SIGINT to this one.
 //
+// On SIGUSR2 the host is killed, and `away` printed; and on the next it is started again, while the proxy goes on.
+//
 //   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME [--route NAME] -- HOST [ARG]...
 //
 // The host serves on `backend`. Once it does, and the proxy serves on `port`, this prints `ready URL` of the proxy. With
@@ -36,6 +38,7 @@ function start (command, options) {
   child.once('error', error => { console.error(error.message); end(1) })
   // A signal to the group may end it before this one hears of it.
   child.once('exit', (code, signal) => setTimeout(() => {
+    if (child.isAway) return
     if (!ending) console.error(`${command[0]} ended with ${code ?? signal}`)
     end(1)
   }, 200))
@@ -60,19 +63,32 @@ const options = names.slice(1).filter(name => values[name] !== undefined)
 const proxy = ['up', 'pushpin', ...options.flatMap(name => [`--${name}`, values[name]])]
 const proxied = values.control !== undefined
 if (proxied) start([values.xtask, ...proxy], { stdio: ['ignore', 2, 2] })
-const host = start([program, ...args], { stdio: ['ignore', 'pipe', 2] })
-createInterface(host.stdout).on('line', line => { if (!line.startsWith('ready ')) console.error(line) })
-while (!await listens(values.backend)) await sleep(20)
-const ready = await fetch(`http://127.0.0.1:${values.backend}/ready`)
-if (!ready.ok) {
-  // As where a server refuses to start.
-  console.error(await ready.text())
-  await end(1)
+let host
+async function startHost () {
+  host = start([program, ...args], { stdio: ['ignore', 'pipe', 2] })
+  createInterface(host.stdout).on('line', line => { if (!line.startsWith('ready ')) console.error(line) })
+  while (!await listens(values.backend)) await sleep(20)
+  const ready = await fetch(`http://127.0.0.1:${values.backend}/ready`)
+  if (!ready.ok) {
+    // As where a server refuses to start.
+    console.error(await ready.text())
+    await end(1)
+  }
 }
+await startHost()
 while (proxied && (!await listens(values.port) || !await listens(values.control))) await sleep(20)
 // Its parts find each other a moment later; what comes before that may wait for ever.
 const through = ms => fetch(`http://127.0.0.1:${values.port}/ready`, { signal: AbortSignal.timeout(ms) }).then(({ ok }) => ok, () => false)
 for (const asks of proxied ? [through, ...values.route ? [] : [upgrades]] : []) {
   for (let ms = 100; !await asks(ms); ms = Math.min(2 * ms, 2_000)) await sleep(20)
 }
-console.log(`ready http://127.0.0.1:${values.route || !proxied ? values.backend : values.port}`)
+const announce = () => console.log(`ready http://127.0.0.1:${values.route || !proxied ? values.backend : values.port}`)
+announce()
+process.on('SIGUSR2', async () => {
+  if (host.isAway) {
+    await startHost()
+    return announce()
+  }
+  host.isAway = true
+  host.once('close', () => console.log('away')).kill('SIGKILL')
+})

@@ -26,7 +26,7 @@ function scenarios (transport) {
     const [a, b] = await Promise.all([enter(t, host, 'doc', { state: { name: 'a' } }), enter(t, host, 'doc', { state: { name: 'b' } })])
     a.doc.getArray('array').push(['before'])
     await converge([a, b])
-    await host.stop()
+    await host.away('stop')
     if (keepsEdits) {
       a.doc.getArray('array').push(['meanwhile a'])
       b.doc.getArray('array').push(['meanwhile b'])
@@ -72,7 +72,7 @@ function scenarios (transport) {
       const clients = await Promise.all(Array.from({ length: 4 }, () => enter(t, host)))
       for (let round = 0; round < 3; round++) {
         for (let n = 0; n < 50; n++) clients.forEach(({ doc }, i) => doc.getArray('array').push([`${round}:${i}:${n}`]))
-        await host.kill()
+        await host.away('kill')
         await host.start()
         await converge(clients, 30_000)
       }
@@ -117,7 +117,7 @@ function scenarios (transport) {
         }, 3)
         atEnd(t, () => clearInterval(typing))
         await until(() => clients.every(({ acknowledged }, i) => acknowledged.length > before[i] + 20), 'both are acknowledged something')
-        await host.kill()
+        await host.away('kill')
         clearInterval(typing)
         await host.start()
         await until(() => clients.every(client => client.connected), 'both are back', 20_000)

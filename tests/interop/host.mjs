@@ -42,7 +42,7 @@ export const CAPABILITIES = {
   'foreign-places': 'an offset that the document never had is known to be none',
   sockets: 'WebSockets are held, by the host or by a proxy in front of it',
   'one-owner': 'one process owns a document, knows at once what happens to it, and forgets who is present when it ends',
-  bursts: 'hundreds of requests at once all get through: no proxy on the way answers some of them with 502',
+  direct: 'clients reach it without a proxy, which answers some of hundreds of requests at once with 502, and some that come while it starts never',
   'unread-bodies': 'a body that is too long is refused before it has come',
   'long-streams': 'an event stream goes on for longer than 30 s unless told otherwise',
   'one-offset': 'all who have the same have the same offset, whether they read or wrote it'
@@ -96,6 +96,12 @@ export class Host {
     Object.assign(this, { keys, options, limit })
     this.output = ''
     this.announced = undefined
+    if (this.isAway) {
+      this.isAway = false
+      this.child.kill('SIGUSR2')
+      await until(() => this.announced, () => `the host is back; so far:\n${this.output}`, 60_000)
+      return
+    }
     const child = spawn('sh', ['-c', `${limit} exec ${this.command()}`], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     this.child = child
     running.add(this)
@@ -139,6 +145,17 @@ export class Host {
   async kill () {
     this.signal('SIGKILL')
     await within(this.exit, 'the host is gone after SIGKILL')
+  }
+
+  /**
+   * It ends until `start()`, by `stop` or by `kill`, and its clients live on. A proxy in front of it goes on as well:
+   * what one that is just starting takes from them may never be answered.
+   */
+  async away (end) {
+    if (!lacks('direct')) return this[end]()
+    this.child.kill('SIGUSR2')
+    await until(() => /^away$/m.test(this.output), () => `the host ends; so far:\n${this.output}`)
+    this.isAway = true
   }
 
   /** For the end of a file: stops it if it runs, and removes its data. */

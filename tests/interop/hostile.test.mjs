@@ -52,7 +52,7 @@ describe('hostile frames', { concurrency: 3 }, () => {
       await send(t, own, 'stored', file)
     }
     await converge(good)
-    await own.stop()
+    await own.away('stop')
     await own.start()
     await Promise.all(good.map(client => client.untilSynced()))
     await unharmed(t, own, good, 'stored')

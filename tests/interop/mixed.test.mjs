@@ -93,7 +93,7 @@ describe('a room of all kinds of clients', { concurrency: lacks('light') ? 2 : 6
         const writers = clients.map(client => writing(client))
         for (let round = 0; round < 3; round++) {
           await until(() => writers.every(writer => writer.count > (round + 1) * 20), () => `all write: ${writers.map(({ count }) => count)}`, 30_000)
-          await own[end]()
+          await own.away(end)
           await own.start()
           await until(() => clients.every(client => client.connected), () => `all are back: ${clients.filter(one => !one.connected).map(one => one.transport)}`, 30_000)
         }

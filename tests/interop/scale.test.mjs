@@ -17,7 +17,7 @@ const counted = !lacks('metrics')
 /** Fewer where each connection is two, and a proxy holds one of them. */
 const EACH = lacks('light') ? 300 : 2_000
 /** Connections that are opened at once: less than a listener's queue. */
-const WAVE = lacks('bursts') ? 30 : 100
+const WAVE = lacks('direct') ? 30 : 100
 
 describe('thousands of held requests', options, () => {
   test(`an edit reaches ${EACH} long-polls and ${EACH} event streams, and all of them can leave`, async t => {

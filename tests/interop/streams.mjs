@@ -23,7 +23,7 @@ export async function create (host, doc, { service, token } = {}) {
 export async function post (host, path, updates, options = {}) {
   const send = () => ask(host, 'POST', path, { body: framed(...updates), ...options })
   let answer = await send()
-  for (let n = 0; n < 20 && answer.status === 502 && lacks('bursts'); n++) {
+  for (let n = 0; n < 20 && answer.status === 502 && lacks('direct'); n++) {
     await pauseFor(50)
     answer = await send()
   }

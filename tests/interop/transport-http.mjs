@@ -8,6 +8,8 @@ import { pauseFor } from './waiting.mjs'
 
 const RETRY = 200
 const SERVER = 'server'
+/** What a host answers, or a proxy in front of it, that is there again in a moment. */
+const AWAY = [502, 503]
 
 export class HttpClient extends Transport {
   constructor (host, name, options) {
@@ -127,7 +129,7 @@ export class HttpClient extends Transport {
       try {
         await this.#ask('POST', {}, framed(...batch))
       } catch (error) {
-        if (!(error instanceof Refusal) || error.status === 503) {
+        if (!(error instanceof Refusal) || AWAY.includes(error.status)) {
           this.queue.unshift(...batch)
           await pauseFor(RETRY)
         } else {
@@ -148,7 +150,7 @@ export class HttpClient extends Transport {
         try {
           await this.#ask('POST', { awareness: 'default' }, framed(encodeAwarenessUpdate(this.awareness, [this.id])))
         } catch (error) {
-          if (error instanceof Refusal && error.status !== 503) this.closes.push({ code: error.status, reason: error.message })
+          if (error instanceof Refusal && !AWAY.includes(error.status)) this.closes.push({ code: error.status, reason: error.message })
           else this.moved = true
           await pauseFor(RETRY)
         }

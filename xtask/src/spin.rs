@@ -135,7 +135,7 @@ const LACKS: &str = "metrics,http2,slow-reader,slow-heads,page,flush,hang-up,lea
 /// Whole behind a proxy, which holds the sockets. What is answered over HTTP again where there is no proxy; in a store
 /// that cannot count, where the log is another; and with an instance for each request, where nothing outlives an answer.
 const RUNS: [Run; 4] = [
-    Run { options: "--grip", lacks: ",bursts", files: &[] },
+    Run { options: "--grip", lacks: ",direct", files: &[] },
     Run { options: "", lacks: ",sockets,start-check", files: &HTTP },
     Run {
         options: "--host=--no-counter",

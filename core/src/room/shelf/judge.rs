@@ -197,6 +197,8 @@ impl Judge<'_> {
             let is_ours = before.is_some() && known.as_ref().is_some_and(|known| known.owner == own.token);
             let owner = if is_ours { own.token } else { self.default().next_version(now) };
             self.default().put(now, *client, own.clock, Some(state.clone()), Some(owner));
+            // All who were there have it; who came since may have read the value as it was.
+            self.said.relay.push(*client, own.clock, Some(state));
             if !is_ours {
                 self.said.owned.push((*client, own.conn, own.clock));
             }
@@ -217,6 +219,7 @@ impl Judge<'_> {
             let grows = state.len().saturating_sub(before.len());
             if self.kept.bytes() + grows <= self.limits.presence_bytes {
                 self.default().put(now, *client, *clock, Some(state.clone()), Some(*token));
+                self.said.relay.push(*client, *clock, Some(state));
                 self.said.urgent = true;
             }
         }
