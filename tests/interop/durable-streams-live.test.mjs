@@ -90,7 +90,7 @@ describe('long-poll', { concurrency: 8, ...lacking }, () => {
     const { push } = writer()
     const stays = poll(t, host, path, 'now')
     // Within the time that the one who stays is held for.
-    for (let n = 0; n < (lacks('light') ? 40 : 200); n++) {
+    for (let n = 0; n < (lacks('leaving') ? 10 : lacks('light') ? 40 : 200); n++) {
       const goes = poll(t, host, path, 'now')
       await new Promise(resolve => goes.request.once('socket', socket => socket.once('connect', resolve)))
       goes.abort()
