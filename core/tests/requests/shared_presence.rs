@@ -315,6 +315,29 @@ fn moves_over_http_are_put_off_and_each_answer_waits_for_its_own() {
 }
 
 #[test]
+fn what_was_put_off_is_not_forgotten_when_its_time_comes_while_the_value_is_read_for_another() {
+    let mut hall = Hall::new();
+    let mut room = hall.room();
+    hall.ask(&mut room, announce("default", &[there(1, 1)]));
+    hall.pass(&mut room, 100);
+    let (moves, effects) = hall.ask(&mut room, announce("default", &[there(1, 2)]));
+    assert_eq!(reply_status(&effects), None, "it is put off");
+    hall.pass(&mut room, 190);
+    let conn = hall.conn();
+    let request = announce("default", &[there(2, 1)]);
+    let effects = hall.hand(&mut room, Input::Request { conn, request, expires: None });
+    let (op, request) = stores(&effects).next().unwrap();
+    assert!(matches!(request, LogOp::ReadPresence(_)));
+    hall.now = hall.now.after(20);
+    let reply = hall.store(request);
+    let mut effects = hall.give(&mut room, Input::Stored { op, reply });
+    effects.extend(hall.pass(&mut room, 1_000));
+    let answered: Vec<_> = replies(&effects).into_iter().map(|(conn, reply)| (conn, reply.status)).collect();
+    assert_eq!(answered, [(conn.0, 204), (moves.0, 204)]);
+    assert_eq!(present(&mut hall), [is(1, 2, "{}"), is(2, 1, "{}")]);
+}
+
+#[test]
 fn two_who_write_at_once_are_both_seen_after_they_are_heard_again() {
     let mut hall = Hall::new();
     let mut rooms = [hall.room(), hall.room()];

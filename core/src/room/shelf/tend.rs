@@ -195,6 +195,10 @@ impl Room {
         }
         if is_due || !change.said.moved.is_empty() {
             shelf.due = None;
+            // What was put off until then, and came too late for the read that this was judged by.
+            let round = shelf.begun + 1;
+            let later = shelf.wishes.iter_mut().filter(|wanted| wanted.round == LATER);
+            later.for_each(|wanted| wanted.round = round);
         }
         shelf.put_off = false;
         if !is_changed {
