@@ -141,9 +141,7 @@ impl<K: CountKv> Work<'_, K> {
             LogOp::ListVersions => self.list_versions().await.map(LogReply::Versions),
             LogOp::ReadVersion { id } => self.read_version(&id).await.map(LogReply::Version),
             LogOp::DeleteVersion { id } => self.delete_version(&id).await.map(LogReply::Done),
-            LogOp::ReadPresence(part) => {
-                self.read_presence(part).await.map(LogReply::Presence)
-            }
+            LogOp::ReadPresence(part) => self.read_presence(part).await.map(LogReply::Presence),
             LogOp::WritePresence { part, state } => {
                 self.write_presence(part, state).await.map(LogReply::Done)
             }

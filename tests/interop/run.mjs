@@ -1,7 +1,7 @@
 // The one entry: `YONDER_UP="..." node run.mjs [FILE ...]` runs every scenario (or these files) against that host, and
 // ends with what passed as tables (also written to the file YONDER_TABLE, if that is set), and with what failed.
 // Each file starts its own servers; page.test.mjs gets the URL of one that is started here.
-import { readdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, rmSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
 import { run } from 'node:test'
@@ -22,16 +22,27 @@ const page = files.includes('page.test.mjs') && !lacks('page') ? await Host.up()
 if (page) process.env.YONDER_URL = page.url
 // A file ends with its tests: YjsProvider goes on saying goodbye to a server that is gone, for ever. This process does not end
 // so: it would not wait for its reporters.
-const tests = run({ files: files.map(file => folder + file), concurrency: 2, timeout: 300_000, forceExit: true })
-let failed = false
-tests.on('test:fail', () => { failed = true })
-const shown = tests.compose(new spec())
-shown.pipe(process.stdout)
-const made = text(tests.compose(table))
-const wrong = text(tests.compose(failures))
-await finished(shown)
+async function runs (files, concurrency) {
+  const tests = run({ files: files.map(file => folder + file), concurrency, timeout: 300_000, forceExit: true })
+  const failed = new Set()
+  tests.on('test:fail', ({ file, name }) => failed.add(file?.startsWith(folder) ? file.slice(folder.length) : name.slice(folder.length)))
+  const shown = tests.compose(new spec())
+  shown.pipe(process.stdout, { end: false })
+  const made = text(tests.compose(table))
+  const wrong = text(tests.compose(failures))
+  await finished(shown)
+  console.log('\n' + await made)
+  if (process.env.YONDER_TABLE) appendFileSync(process.env.YONDER_TABLE, await made)
+  console.log(await wrong)
+  return [...failed]
+}
+if (process.env.YONDER_TABLE) rmSync(process.env.YONDER_TABLE, { force: true })
+let failed = await runs(files, 2)
+if (failed.length > 0 && lacks('direct')) {
+  // A proxy that has too much to do at once loses some of it for good. What comes true when each file has the machine to
+  // itself was that.
+  console.log(`== again, one after the other: ${failed.join(', ')}`)
+  failed = await runs(failed, 1)
+}
 await page?.down()
-console.log('\n' + await made)
-if (process.env.YONDER_TABLE) writeFileSync(process.env.YONDER_TABLE, await made)
-console.log(await wrong)
-process.exit(failed ? 1 : 0)
+process.exit(failed.length > 0 ? 1 : 0)

@@ -100,7 +100,7 @@ pub(crate) fn commands(output: &Output) -> Result<(String, String)> {
     let mut empty = host_cargo("build")?;
     empty.args(["--release", "--locked", "-p", "yonder-spin-probe", "--target", TARGET, "--manifest-path"]);
     output.run(empty.arg(root().join(SOURCES).join("Cargo.toml")))?;
-    let empty = target()?.join("spin-host").join(TARGET).join("release/yonder_spin_probe.wasm");
+    let empty = host_target()?.join(TARGET).join("release/yonder_spin_probe.wasm");
     Ok((in_host(&built()?, output)?, in_host(&empty, output)?))
 }
 
@@ -184,11 +184,15 @@ pub(crate) fn interop(output: &Output) -> Result {
     result
 }
 
-/// Cargo, building into a folder that is kept: a changed host is not built with all that it depends on.
+/// Cargo, building into the cache: a changed host is not built with all that it depends on, which takes minutes.
 fn host_cargo(subcommand: &str) -> Result<Command> {
     let mut cargo = cargo();
-    cargo.arg(subcommand).env("CARGO_TARGET_DIR", target()?.join("spin-host"));
+    cargo.arg(subcommand).env("CARGO_TARGET_DIR", host_target()?);
     Ok(cargo)
+}
+
+fn host_target() -> Result<PathBuf> {
+    Ok(cache()?.join("spin-host/target"))
 }
 
 /// Tells what the host is built from.

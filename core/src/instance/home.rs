@@ -10,9 +10,9 @@ use crate::http::Reply;
 use crate::limits::Limits;
 use crate::log::{Life, LogOp, LogReply, Offset};
 use crate::name::DocName;
+use crate::presence::last_of_each;
 use crate::request::DocRequest;
 use crate::room::{Room, RoomConfig};
-use crate::presence::last_of_each;
 use crate::wire::{self, Message, Messages};
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
@@ -72,7 +72,9 @@ impl Outbox {
         let Some(Format::Message(waits)) = formats.first_mut().filter(|_| sender.as_deref() == except) else {
             return false;
         };
-        let (Some(earlier), Some(later)) = (only_awareness(waits), only_awareness(frame)) else { return false };
+        let (Some(earlier), Some(later)) = (only_awareness(waits), only_awareness(frame)) else {
+            return false;
+        };
         if earlier.len() + later.len() > TOGETHER_BYTES {
             return false;
         }

@@ -189,7 +189,7 @@ impl Shelf {
     }
 
     /// What was not written is judged again, by what is there then.
-    fn again(&mut self, now: Millis, change: Box<Change>) {
+    fn again(&mut self, now: Millis, change: Change) {
         if !change.said.moved.is_empty() {
             self.due_by(now);
         }

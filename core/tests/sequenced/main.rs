@@ -5,5 +5,6 @@
 mod basic;
 mod crashes;
 mod numbers;
+mod presence;
 mod random;
 mod store;

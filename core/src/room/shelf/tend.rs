@@ -45,7 +45,7 @@ impl Room {
                 // The others wait for us then, whether or not there is something left to be written.
                 shelf.has_turn = true;
                 shelf.rests_until = Some(now.after(TURN));
-                return shelf.again(now, change);
+                return shelf.again(now, *change);
             }
             (Doing::Write(change), Ok(LogReply::Done(true))) => {
                 shelf.has_turn = false;
@@ -59,7 +59,7 @@ impl Room {
         };
         if let Some(change) = change {
             // Perhaps it was written.
-            shelf.again(now, change);
+            shelf.again(now, *change);
         }
         let since = *shelf.failing_since.get_or_insert(now);
         if error == LogError::Unavailable && now.since(since) < self.config.limits.store_patience {
