@@ -15,6 +15,8 @@
 //! | a connection opens, or asks who is there; a read, `HEAD` | 1 | 0 |
 //! | somebody waits for presence | 1 with each re-read ([`crate::limits::Reread`]) | 1 when a state has expired |
 //! | nobody asks for presence | 0 | 0 |
+//!
+//! A store that counts is also asked for a number with each write: its writers take turns.
 
 mod hear;
 mod judge;
@@ -168,10 +170,14 @@ impl Shelf {
     }
 
     /// An update of a connection. What it says while an earlier one waits goes with that: of each client only the last.
+    /// How a connection introduces itself says nothing of what it repeats.
     fn announce(&mut self, conn: ConnId, introduces: bool, update: &Bytes, limits: &Limits) {
         for wanted in self.wishes.iter_mut().rev() {
             match &mut wanted.wish {
-                Wish::Announce { conn: waits, update: earlier, .. } if *waits == conn => {
+                Wish::Announce { conn: waits, introduces: first, update: earlier } if *waits == conn => {
+                    if *first != introduces {
+                        break;
+                    }
                     *earlier = last_of_each(earlier, update, 2 * limits.awareness_per_connection, limits);
                     return;
                 }

@@ -63,7 +63,12 @@ impl Hall {
 
     /// Gives an input, and has the store do all that follows.
     pub fn give(&mut self, room: &mut Room, input: Input<'_>) -> Vec<Effect> {
-        let mut effects = self.hand(room, input);
+        let effects = self.hand(room, input);
+        self.do_all(room, effects)
+    }
+
+    /// Has the store do all that is wanted and all that follows.
+    fn do_all(&mut self, room: &mut Room, mut effects: Vec<Effect>) -> Vec<Effect> {
         let mut done = 0;
         while done < effects.len() {
             if let Effect::Store { op, request } = effects[done].clone() {
@@ -160,9 +165,12 @@ impl Hall {
     pub fn visit_in(&mut self, room: &mut Room, socket: &mut Socket, frames: &[Bytes]) {
         let conn = self.conn();
         let mut effects = self.enter(room, conn, socket);
-        for frame in frames {
-            effects.extend(self.give(room, Input::Frame { conn, bytes: frame.clone() }));
-        }
+        // They come together.
+        let handed: Vec<_> = frames
+            .iter()
+            .flat_map(|frame| self.hand(room, Input::Frame { conn, bytes: frame.clone() }))
+            .collect();
+        effects.extend(self.do_all(room, handed));
         effects.extend(self.settle(room, conn));
         let parked = effects.iter().rev().find_map(|effect| {
             if let Effect::Park { conn: parked, state } = effect

@@ -189,6 +189,21 @@ fn who_repeats_what_it_hears_owns_nothing() {
 }
 
 #[test]
+fn what_is_repeated_together_with_an_introduction_is_still_only_repeated() {
+    let mut hall = Hall::new();
+    let (mut owner, mut viewer) = (hall.open(), hall.open());
+    hall.visit(&mut owner, &[hello(1, 1)]);
+    hall.visit(&mut viewer, &[hello(2, 1), hello(1, 1)]);
+    hall.told();
+    hall.visit(&mut viewer, &[move_to(1, 2)]);
+    assert_eq!(hall.told(), [], "it is not the viewer's");
+    hall.visit(&mut owner, &[move_to(1, 2)]);
+    assert_eq!(hall.told(), [is(1, 2, r#"{"at":2}"#)]);
+    hall.close(viewer);
+    assert_eq!((hall.told(), ids(&mut hall)), (vec![is(2, 1, GONE)], vec![1]));
+}
+
+#[test]
 fn a_client_that_comes_back_over_another_connection_stays() {
     // After its removal: it is told so, and announces itself anew.
     let mut hall = Hall::new();
