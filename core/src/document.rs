@@ -20,8 +20,8 @@ const UNMERGED_MAX: (usize, usize) = (2048, 2 << 20);
 const HELD_MAX: usize = 256 << 10;
 /// Milliseconds of rest after a compaction that failed.
 const COMPACTION_REST: u64 = 30_000;
-/// The same after one that was done, where answers take longer: readers who are sent to its snapshot are to find it.
-const SNAPSHOT_STAYS: u64 = 500;
+/// The same after one that was done, where rooms share the document: each writes all of it anew.
+const SHARED_REST: u64 = 500;
 
 #[derive(Debug, Default)]
 pub(crate) struct Document {
@@ -245,7 +245,7 @@ impl Document {
                 Ok(LogReply::Compacted(tail)) if tail.life == Life::Live => {
                     (self.tail, self.tail_at) = (Some(tail), now);
                     if self.residency.is_shared() {
-                        self.compaction_rests_until = now.after(SNAPSHOT_STAYS);
+                        self.compaction_rests_until = now.after(SHARED_REST);
                     }
                     // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
                     // it again costs less than every further merge.

@@ -48,7 +48,7 @@ pub enum DocRequest {
         /// The rest of the query, to be kept: empty or begins with `&`.
         query: String,
     },
-    /// Read the snapshot that ends at an offset.
+    /// Read the snapshot that ends at an offset, or the one that replaced it.
     Snapshot(Offset),
     /// Read updates or presence, and perhaps wait for more.
     Read(Read),

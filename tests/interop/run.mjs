@@ -24,6 +24,7 @@ if (page) process.env.YONDER_URL = page.url
 // so: it would not wait for its reporters.
 async function runs (files, concurrency) {
   const tests = run({ files: files.map(file => folder + file), concurrency, timeout: 300_000, forceExit: true })
+  tests.setMaxListeners(0) // each reporter has several
   const failed = new Set()
   tests.on('test:fail', ({ file, name }) => failed.add(file?.startsWith(folder) ? file.slice(folder.length) : name.slice(folder.length)))
   const shown = tests.compose(new spec())

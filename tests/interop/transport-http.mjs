@@ -97,8 +97,7 @@ export class HttpClient extends Transport {
         if (signal.aborted) return
         if (error instanceof Refusal) {
           this.closes.push({ code: error.status, reason: error.message })
-          const replaced = error.message.includes('SNAPSHOT_NOT_FOUND') // by a newer one, since it was told of it
-          if ([401, 403, 404].includes(error.status) && !replaced) { this.synced = false; return }
+          if ([401, 403, 404].includes(error.status)) { this.synced = false; return }
         } else if (!isNetwork(error)) {
           this.faults.push(error.stack)
         }

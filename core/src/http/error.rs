@@ -53,9 +53,9 @@ impl ApiError {
         Self { status: 404, code: "DOCUMENT_NOT_FOUND", message: message.into() }
     }
 
-    /// The snapshot was replaced by a newer one, or never was.
+    /// There is no snapshot that ends there or later.
     pub fn no_snapshot() -> Self {
-        let message = "there is no such snapshot (any more): ask with ?offset=snapshot again";
+        let message = "there is no such snapshot: ask with ?offset=snapshot again";
         Self { status: 404, code: "SNAPSHOT_NOT_FOUND", message: message.into() }
     }
 

@@ -61,7 +61,7 @@ pub(crate) fn discovered(path: &str, query: &str, snapshot: &Offset) -> Reply {
         .with("cache-control", "private, max-age=5")
 }
 
-/// A snapshot: a name is never given to another one, so it may be cached by its reader.
+/// A snapshot, by its own name or that of an older one: either goes on from its own end, so its reader may cache it.
 pub(crate) fn snapshot(body: Bytes, end: &Offset) -> Reply {
     Reply::octets(body)
         .with("stream-next-offset", end.to_string())

@@ -41,8 +41,8 @@ impl Published {
             DocRequest::State => frames::state(body(), &self.upto),
             DocRequest::Discover { path, query } => frames::discovered(path, query, &self.upto),
             // At the start there is no snapshot, whoever published one.
-            DocRequest::Snapshot(at) if *at == self.upto && *at != Offset::START => {
-                frames::snapshot(body(), at)
+            DocRequest::Snapshot(at) if *at <= self.upto && *at != Offset::START => {
+                frames::snapshot(body(), &self.upto)
             }
             DocRequest::Snapshot(_)
             | DocRequest::Create { .. }

@@ -128,18 +128,22 @@ fn a_new_reader_is_sent_to_the_start_and_after_a_compaction_to_the_snapshot() {
     let snapshot = reply(&table.settle());
     assert_eq!((snapshot.status, next_offset(&snapshot)), (200, Some(24)));
     assert_eq!(snapshot.body, table.log.entries().next().unwrap());
-    assert_eq!(statuses(&table.ask(7, DocRequest::Snapshot(Offset::new(23)))), [(7, 404)]);
+    assert_eq!(statuses(&table.ask(7, DocRequest::Snapshot(Offset::new(25)))), [(7, 404)]);
 }
 
 #[test]
-fn a_snapshot_that_is_replaced_while_it_is_read_is_not_found() {
+fn who_asks_for_a_snapshot_that_was_replaced_gets_the_one_that_replaced_it() {
     let mut table = Table::live(24);
     table.settle();
     table.ask(1, DocRequest::Snapshot(Offset::new(24)));
     table.append_unheard(edit(25));
     table.log.answer(LogOp::Compact { upto: Offset::new(25) }).unwrap();
-    let gone = reply(&table.settle());
-    assert_eq!((gone.status, code(&gone).as_str()), (404, "SNAPSHOT_NOT_FOUND"));
+    let newer = reply(&table.settle());
+    assert_eq!((newer.status, next_offset(&newer)), (200, Some(25)), "replaced while it was read");
+    assert_eq!(newer.body, table.log.entries().next().unwrap());
+    table.ask(2, DocRequest::Snapshot(Offset::new(24)));
+    let newer = reply(&table.settle());
+    assert_eq!((newer.status, next_offset(&newer)), (200, Some(25)), "replaced before");
 }
 
 #[test]
