@@ -76,6 +76,25 @@ pub trait Kv {
 pub trait ListKv: Kv {
     /// Keys that begin with `prefix`, in any order: a page, behind `cursor` if there is one.
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, KvError>;
+    /// Reads a value that is to be replaced, and its revision.
+    async fn get_revision(&self, key: &str) -> Result<(Option<Bytes>, Revision), KvError> {
+        Ok((self.get(key).await?, Revision::Unknown))
+    }
+    /// Replaces a value, unless its revision is another one by now; whether it did. Which one it has then is not told.
+    async fn replace(&self, key: &str, value: Bytes, _revision: Revision) -> Result<bool, KvError> {
+        self.set(key, value).await.map(|()| true)
+    }
+}
+
+/// By what a store tells whether a value is still what was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revision {
+    /// It cannot tell.
+    Unknown,
+    /// There was no value.
+    Missing,
+    /// Its own number, which says nothing of an order.
+    Number(u64),
 }
 
 /// A store that counts.

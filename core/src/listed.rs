@@ -30,6 +30,7 @@ mod compact;
 mod keys;
 mod names;
 mod place;
+mod presence;
 mod read;
 mod versions;
 mod view;
@@ -40,8 +41,8 @@ pub use catalog::list_documents;
 use crate::collections::{Map, Set};
 use crate::effect::{Millis, OpId};
 use crate::kv::entry::Covers;
-use crate::kv::{Cost, Kv, KvConfig, ListKv, Metered};
-use crate::log::{LogError, LogOp, LogReply};
+use crate::kv::{Cost, Kv, KvConfig, ListKv, Metered, Revision};
+use crate::log::{LogError, LogOp, LogReply, PresencePart};
 use crate::name::DocName;
 use core::cell::RefCell;
 use keys::{EntryKey, Key, Keys};
@@ -80,6 +81,8 @@ struct State {
     attempts: VecDeque<(OpId, Attempt)>,
     /// The generation that is in the catalogue.
     indexed: Option<u32>,
+    /// Of what was read of who is there, and not replaced since.
+    presence: Map<PresencePart, Revision>,
 }
 
 /// How often a request begins anew because an entry that it wanted was collected meanwhile.
@@ -119,17 +122,9 @@ impl<K: ListKv> Listed<K> {
             LogOp::ListVersions => self.list_versions(&kv).await.map(LogReply::Versions),
             LogOp::ReadVersion { id } => self.read_version(&kv, &id).await.map(LogReply::Version),
             LogOp::DeleteVersion { id } => self.delete_version(&kv, &id).await.map(LogReply::Done),
-            LogOp::ReadPresence(part) => {
-                let value = kv.get(&self.keys.presence(part)).await;
-                value.map(LogReply::Presence).map_err(LogError::from)
-            }
+            LogOp::ReadPresence(part) => self.read_presence(&kv, part).await.map(LogReply::Presence),
             LogOp::WritePresence { part, state } => {
-                // Whoever writes has read before what the others wrote, and what is lost when two write at once is
-                // announced again by its client.
-                let key = self.keys.presence(part);
-                let written =
-                    if state.is_empty() { kv.delete(&key).await } else { kv.set(&key, state).await };
-                written.map(|()| LogReply::Done(true)).map_err(LogError::from)
+                self.write_presence(&kv, part, state).await.map(LogReply::Done)
             }
         };
         (reply, kv.cost())

@@ -1,6 +1,6 @@
 //! What operations on a store cost: most hosts bill and limit these, and not the time.
 
-use super::{CountKv, Kv, KvError, ListKv, Page};
+use super::{CountKv, Kv, KvError, ListKv, Page, Revision};
 use crate::effect::Millis;
 use bytes::Bytes;
 use core::cell::Cell;
@@ -113,6 +113,18 @@ impl<K: ListKv> ListKv for Metered<'_, K> {
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, KvError> {
         self.add(Cost { lists: 1, ..Cost::default() });
         self.kv.list(prefix, cursor).await
+    }
+
+    async fn get_revision(&self, key: &str) -> Result<(Option<Bytes>, Revision), KvError> {
+        self.add(Cost { reads: 1, ..Cost::default() });
+        let (value, revision) = self.kv.get_revision(key).await?;
+        self.add(Cost { bytes_read: length(value.as_ref()), ..Cost::default() });
+        Ok((value, revision))
+    }
+
+    async fn replace(&self, key: &str, value: Bytes, revision: Revision) -> Result<bool, KvError> {
+        self.add(Cost { writes: 1, bytes_written: value.len() as u64, ..Cost::default() });
+        self.kv.replace(key, value, revision).await
     }
 }
 

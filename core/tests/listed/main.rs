@@ -5,5 +5,6 @@
 mod costs;
 mod kept;
 mod offsets;
+mod presence;
 mod store;
 mod together;

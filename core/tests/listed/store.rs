@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use yonder_core::kv::{Cost, Kv, KvConfig, KvError, ListKv, Page};
+use yonder_core::kv::{Cost, Kv, KvConfig, KvError, ListKv, Page, Revision};
 use yonder_core::listed::Listed;
 use yonder_core::log::{Loaded, LogError, LogOp, LogReply, Offset, Tail};
 use yonder_core::replica::Replica;
@@ -40,6 +40,8 @@ pub struct Store {
     pub unreadable: Rc<RefCell<BTreeSet<String>>>,
     /// Bits of the ids that differ: few make marks that are the same.
     pub random_mask: u64,
+    /// It knows revisions.
+    pub revises: bool,
 }
 
 impl Store {
@@ -60,6 +62,7 @@ impl Store {
             unlisted: Rc::default(),
             unreadable: Rc::default(),
             random_mask: u64::MAX,
+            revises: true,
         }
     }
 
@@ -77,6 +80,16 @@ impl Store {
 
     pub fn wait(&self, millis: u64) {
         self.data.now.set(self.data.now.get() + millis);
+    }
+
+    /// Values that are the same have the same.
+    fn revision(&self, value: Option<&Bytes>) -> Revision {
+        let number = |value: &Bytes| value.iter().fold(0, |sum, byte| sum * 257 + u64::from(*byte));
+        match value.map(number) {
+            _ if !self.revises => Revision::Unknown,
+            Some(number) => Revision::Number(number),
+            None => Revision::Missing,
+        }
     }
 
     /// Each operation takes one turn of the executor, so that those of several objects can be interleaved.
@@ -156,6 +169,24 @@ impl ListKv for Store {
                 Page { keys, next }
             })
             .await)
+    }
+
+    async fn get_revision(&self, key: &str) -> Result<(Option<Bytes>, Revision), KvError> {
+        let value = self.get(key).await?;
+        let revision = self.revision(value.as_ref());
+        Ok((value, revision))
+    }
+
+    async fn replace(&self, key: &str, value: Bytes, revision: Revision) -> Result<bool, KvError> {
+        self.turn(|| {
+            let mut values = self.data.values.borrow_mut();
+            let is_same = revision == self.revision(values.get(key));
+            if is_same {
+                values.insert(key.to_owned(), value);
+            }
+            Ok(is_same)
+        })
+        .await
     }
 }
 

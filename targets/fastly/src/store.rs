@@ -2,12 +2,12 @@
 
 use crate::tasks::may_block;
 use bytes::Bytes;
-use fastly::kv_store::{InsertMode, KVStore, KVStoreError, PendingLookupHandle};
+use fastly::kv_store::{InsertMode, KVStore, KVStoreError};
 use futures_util::future::join_all;
 use std::cell::Cell;
 use std::rc::Rc;
 use yonder_core::Millis;
-use yonder_core::kv::{Kv, KvError, ListKv, Page};
+use yonder_core::kv::{Kv, KvError, ListKv, Page, Revision};
 
 /// The store's name, as `fastly.toml` has it.
 pub(crate) const NAME: &str = "yonder_documents";
@@ -26,10 +26,6 @@ impl FastlyKv {
             KvError::Refused
         })
     }
-
-    fn look_up(&self, key: &str) -> Result<PendingLookupHandle, KvError> {
-        self.0.build_lookup().execute_async(key).map_err(|error| failed("read", key, &error))
-    }
 }
 
 impl Kv for FastlyKv {
@@ -42,13 +38,7 @@ impl Kv for FastlyKv {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, KvError> {
-        let pending = self.look_up(key)?;
-        may_block().await;
-        match self.0.pending_lookup_wait(pending) {
-            Ok(mut found) => Ok(Some(found.take_body_bytes().into())),
-            Err(KVStoreError::ItemNotFound) => Ok(None),
-            Err(error) => Err(failed("read", key, &error)),
-        }
+        self.get_revision(key).await.map(|(value, _)| value)
     }
 
     async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, KvError> {
@@ -56,11 +46,7 @@ impl Kv for FastlyKv {
     }
 
     async fn set(&self, key: &str, value: Bytes) -> Result<(), KvError> {
-        let insert = self.0.build_insert().mode(InsertMode::Overwrite);
-        let pending =
-            insert.execute_async(key, Vec::from(value)).map_err(|error| failed("write", key, &error))?;
-        may_block().await;
-        self.0.pending_insert_wait(pending).map_err(|error| failed("write", key, &error))
+        self.replace(key, value, Revision::Unknown).await.map(|_| ())
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
@@ -86,6 +72,38 @@ impl ListKv for FastlyKv {
         let page = self.0.pending_list_wait(pending).map_err(|error| failed("list", prefix, &error))?;
         let next = page.next_cursor();
         Ok(Page { keys: page.into_keys(), next })
+    }
+
+    async fn get_revision(&self, key: &str) -> Result<(Option<Bytes>, Revision), KvError> {
+        let pending =
+            self.0.build_lookup().execute_async(key).map_err(|error| failed("read", key, &error))?;
+        may_block().await;
+        match self.0.pending_lookup_wait(pending) {
+            Ok(mut found) => {
+                let revision = Revision::Number(found.current_generation());
+                Ok((Some(found.take_body_bytes().into()), revision))
+            }
+            Err(KVStoreError::ItemNotFound) => Ok((None, Revision::Missing)),
+            Err(error) => Err(failed("read", key, &error)),
+        }
+    }
+
+    async fn replace(&self, key: &str, value: Bytes, revision: Revision) -> Result<bool, KvError> {
+        let insert = self.0.build_insert();
+        let insert = match revision {
+            Revision::Unknown => insert.mode(InsertMode::Overwrite),
+            // The number of a key that is not there matches any.
+            Revision::Missing => insert.mode(InsertMode::Add),
+            Revision::Number(number) => insert.mode(InsertMode::Overwrite).if_generation_match(number),
+        };
+        let pending =
+            insert.execute_async(key, Vec::from(value)).map_err(|error| failed("write", key, &error))?;
+        may_block().await;
+        match self.0.pending_insert_wait(pending) {
+            Ok(()) => Ok(true),
+            Err(KVStoreError::ItemPreconditionFailed) => Ok(false),
+            Err(error) => Err(failed("write", key, &error)),
+        }
     }
 }
 
