@@ -9,10 +9,11 @@ import { gzipSync } from 'node:zlib'
 import { machine } from '../cloudflare/process.mjs'
 import * as costs from './costs.mjs'
 import * as held from './held.mjs'
+import * as people from './people.mjs'
 import * as requests from './requests.mjs'
 import * as wake from './wake.mjs'
 
-const CASES = { requests, wake, costs, held }
+const CASES = { requests, wake, costs, people, held }
 const { values: { only } } = parseArgs({ options: { only: { type: 'string', multiple: true, default: [] } } })
 const unknown = only.filter(name => !(name in CASES))
 if (unknown.length > 0) throw new Error(`no such case: ${unknown.join(', ')}; there are ${Object.keys(CASES).join(', ')}`)
