@@ -33,8 +33,8 @@ impl Head {
         })
     }
 
-    /// The request, with its body.
-    pub fn request(&self, body: Bytes) -> Request<'_> {
+    /// The request, with its body, or why that could not be read.
+    pub fn request(&self, body: Result<Bytes, ApiError>) -> Request<'_> {
         Request {
             connection: self.connection.as_deref(),
             signature: self.signature.as_deref(),
@@ -53,8 +53,8 @@ pub struct Request<'a> {
     pub signature: Option<&'a str>,
     /// `Meta-Session`.
     pub session: Option<&'a str>,
-    /// The body, of at most [`REQUEST_MAX`] bytes.
-    pub body: Bytes,
+    /// The body, of at most [`REQUEST_MAX`] bytes, or why it could not be read.
+    pub body: Result<Bytes, ApiError>,
 }
 
 /// What a request brings for the room, in order.
@@ -123,12 +123,27 @@ enum End {
     Closed(Close),
 }
 
+/// The events of a request, and the body that they are in.
+fn read<'a>(request: &'a Request<'_>) -> Result<(&'a Bytes, Vec<Event<'a>>), ApiError> {
+    let body = request.body.as_ref().map_err(Clone::clone)?;
+    if body.len() > REQUEST_MAX {
+        return Err(ApiError::body_too_long(REQUEST_MAX));
+    }
+    let events: Result<Vec<_>, EventError> = Events::new(body).collect();
+    let events = events.map_err(|error| ApiError::invalid(error.to_string()))?;
+    if events.iter().skip(1).any(|event| *event == Event::Open) {
+        return Err(ApiError::invalid("an OPEN event is not the first"));
+    }
+    Ok((body, events))
+}
+
 impl Exchange {
     /// Reads a request on `doc` as the connection `conn`, and tells what is to be given to the room.
     ///
     /// # Errors
-    /// If it is not from one of these proxies, or is malformed. Nothing of it counts then, and the answer is the
-    /// error; the proxy drops the connection, and its client comes again.
+    /// If it is not from one of these proxies, or nothing is known of a connection whose request is malformed. Nothing of
+    /// it counts then, and the answer is the error; the proxy drops the connection, and its client comes again. A
+    /// connection that is known is closed, and its room told so.
     pub fn begin(
         request: &Request<'_>,
         proxies: &Proxies,
@@ -139,29 +154,27 @@ impl Exchange {
         proxies.verify(request.signature, now).map_err(|error| ApiError::forbidden(error.to_string()))?;
         let connection = request.connection.filter(|id| !id.is_empty() && id.len() <= CONNECTION_MAX);
         let connection = connection.ok_or_else(|| ApiError::invalid("there is no Connection-Id"))?;
-        if request.body.len() > REQUEST_MAX {
-            return Err(ApiError::body_too_long(REQUEST_MAX));
-        }
-        let events: Result<Vec<_>, EventError> = Events::new(&request.body).collect();
-        let events = events.map_err(|error| ApiError::invalid(error.to_string()))?;
-        let opens = events.first() == Some(&Event::Open);
-        if events.iter().skip(1).any(|event| *event == Event::Open) {
-            return Err(ApiError::invalid("an OPEN event is not the first"));
-        }
         let mut exchange = Self {
             conn,
             doc: doc.clone(),
             connection: connection.to_owned(),
-            opens,
+            opens: false,
             out: Vec::new(),
             parked: None,
             end: End::Open,
         };
-        let session = match request.session {
-            Some(_) if opens => None,
-            Some(value) => sealed::open(proxies.seals(), doc, connection, value),
-            None => None,
+        let session = || sealed::open(proxies.seals(), doc, connection, request.session?);
+        let (body, events) = match read(request) {
+            Ok(it) => it,
+            Err(error) => {
+                let parked = session().ok_or_else(|| error.clone())?;
+                exchange.close(error.close());
+                return Ok((exchange, vec![Step::Resume(parked), Step::Closed]));
+            }
         };
+        exchange.opens = events.first() == Some(&Event::Open);
+        let opens = exchange.opens;
+        let session = if opens { None } else { session() };
         let mut steps = Vec::with_capacity(events.len() + 1);
         match (opens, session) {
             (true, _) => steps.push(Step::Open),
@@ -171,7 +184,7 @@ impl Exchange {
                 return Ok((exchange, steps));
             }
         }
-        exchange.read(&events, &request.body, &mut steps);
+        exchange.read(&events, body, &mut steps);
         Ok((exchange, steps))
     }
 

@@ -138,6 +138,7 @@ impl ApiError {
             401 => Close::UNAUTHORIZED,
             403 => Close::FORBIDDEN,
             404 => Close::NOT_FOUND,
+            413 => Close::TOO_BIG,
             429 | 503 => Close::TRY_AGAIN,
             _ => Close::INTERNAL,
         };

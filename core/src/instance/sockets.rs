@@ -41,7 +41,8 @@ impl<R: Runtime> Instance<R> {
             seat.give(step.input(conn, &grant));
         }
         let is_settled = seat.settled(PATIENCE).await;
-        if !is_settled {
+        // Also if it is closed for something that its room does not know of: what it was sent is too large.
+        if !is_settled || seat.is_over() {
             seat.give(Input::Closed { conn });
             // Until others are told that it is gone.
             seat.settled(PUBLISH_PATIENCE).await;
@@ -50,6 +51,7 @@ impl<R: Runtime> Instance<R> {
         seat.compacted(COMPACTION_PATIENCE).await;
         let mut exchange = seat.end().ok_or_else(|| ApiError::internal("the connection is gone"))?;
         if is_settled {
+            // Nothing, if it is closed.
             seat.give(Input::Leave { conn });
             seat.finish();
         } else {

@@ -85,6 +85,15 @@ impl<R: Runtime> Seat<R> {
         self.home.with(self.conn, |waiter| waiter.exchange = Some(exchange));
     }
 
+    /// Whether the connection of the exchange ends with its answer.
+    pub(super) fn is_over(&self) -> bool {
+        let mut is_over = false;
+        self.home.with(self.conn, |waiter| {
+            is_over = waiter.exchange.as_ref().is_some_and(Exchange::is_over);
+        });
+        is_over
+    }
+
     /// Takes the exchange, whose connection is no longer this room's.
     pub(super) fn end(&self) -> Option<Exchange> {
         let mut exchange = None;

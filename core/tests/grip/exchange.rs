@@ -22,7 +22,7 @@ fn body(events: &[Event<'_>]) -> Bytes {
 fn begin(session: Option<&str>, events: &[Event<'_>]) -> Result<(Exchange, Vec<Step>), ApiError> {
     let signature = grip_sig();
     let request =
-        Request { connection: Some("c1"), signature: Some(&signature), session, body: body(events) };
+        Request { connection: Some("c1"), signature: Some(&signature), session, body: Ok(body(events)) };
     Exchange::begin(&request, &proxies(), &doc(), CONN, NOW)
 }
 
@@ -114,7 +114,7 @@ fn a_request_that_no_proxy_signed_counts_for_nothing() {
             connection: Some("c1"),
             signature: signature.as_deref(),
             session: Some(&session),
-            body: body(&[Event::Binary(b"x")]),
+            body: Ok(body(&[Event::Binary(b"x")])),
         };
         let error = Exchange::begin(&request, &proxies(), &doc(), CONN, NOW).unwrap_err();
         assert_eq!(error.status, 403, "{signature:?}");
@@ -141,7 +141,7 @@ fn a_session_that_is_not_ours_is_not_resumed_though_a_proxy_signed_the_request()
         connection: Some("c2"),
         signature: Some(&signature),
         session: Some(&session),
-        body: body(&[]),
+        body: Ok(body(&[])),
     };
     let (_, steps) = Exchange::begin(&request, &proxies(), &doc(), CONN, NOW).unwrap();
     assert_eq!(steps, [], "another connection's");
@@ -153,7 +153,7 @@ fn a_session_that_is_not_ours_is_not_resumed_though_a_proxy_signed_the_request()
 fn a_malformed_request_is_refused_whole() {
     let signature = grip_sig();
     let request =
-        |connection, body: Bytes| Request { connection, signature: Some(&signature), session: None, body };
+        |connection, body| Request { connection, signature: Some(&signature), session: None, body: Ok(body) };
     for (connection, body, status) in [
         (None, body(&[Event::Open]), 400),
         (Some(""), body(&[Event::Open]), 400),
@@ -165,6 +165,24 @@ fn a_malformed_request_is_refused_whole() {
     ] {
         let error = Exchange::begin(&request(connection, body), &proxies(), &doc(), CONN, NOW).unwrap_err();
         assert_eq!(error.status, status, "{connection:?}: {}", error.message);
+    }
+}
+
+#[test]
+fn a_known_connection_whose_request_cannot_be_read_is_closed_and_its_room_told() {
+    let (session, signature) = (parked(b"state"), grip_sig());
+    for (body, code) in [
+        (Ok(Bytes::from_static(b"BINARY 5\r\nx")), Close::BAD_REQUEST),
+        (Ok(vec![b'x'; (1 << 20) + 1].into()), Close::TOO_BIG),
+        (Err(ApiError::body_too_long(1 << 20)), Close::TOO_BIG),
+        (Err(ApiError::invalid("the body broke off")), Close::BAD_REQUEST),
+    ] {
+        let (connection, session) = (Some("c1"), Some(session.as_str()));
+        let request = Request { connection, signature: Some(&signature), session, body };
+        let (exchange, steps) = Exchange::begin(&request, &proxies(), &doc(), CONN, NOW).unwrap();
+        assert_eq!(steps, [Step::Resume(Bytes::from_static(b"state")), Step::Closed]);
+        let answer = exchange.finish(&proxies());
+        assert_eq!(answer.closed.map(|close| close.code), Some(code));
     }
 }
 

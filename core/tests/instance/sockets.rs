@@ -47,10 +47,18 @@ impl Socket {
     ) -> Reply {
         let mut body = Vec::new();
         events.iter().for_each(|event| put(&mut body, event));
+        self.ask(instance, Ok(body.into()), granted).await
+    }
+
+    async fn ask(
+        &mut self,
+        instance: &Instance<crate::host::Host>,
+        body: Result<Bytes, ApiError>,
+        granted: Result<(DocName, Grant), ApiError>,
+    ) -> Reply {
         let signature = signature();
         let (connection, signature) = (Some(self.id), Some(signature.as_str()));
-        let request =
-            Request { connection, signature, session: self.session.as_deref(), body: Bytes::from(body) };
+        let request = Request { connection, signature, session: self.session.as_deref(), body };
         let reply = instance.exchange(granted, &request).await.unwrap();
         if let Some((_, session)) = reply.headers.iter().find(|(name, _)| *name == "set-meta-session") {
             self.session = Some(session.clone());
@@ -62,6 +70,13 @@ impl Socket {
 fn closed(reply: &Reply) -> Option<u16> {
     let events: Vec<_> = Events::new(&reply.body).map(Result::unwrap).collect();
     events.iter().find_map(|event| if let Event::Close(Some((code, _))) = event { Some(*code) } else { None })
+}
+
+/// Client 5 is there, or is not.
+fn awareness(json: &str) -> Bytes {
+    let mut update = vec![1, 5, 1];
+    wire::put_var_bytes(&mut update, json.as_bytes());
+    update.into()
 }
 
 /// Whether a frame with these bytes was published.
@@ -145,6 +160,22 @@ fn who_is_refused_is_told_why_and_what_was_sent_counts_for_nothing() {
 }
 
 #[test]
+fn who_is_closed_for_a_request_that_cannot_be_read_is_gone_for_the_others() {
+    let world = World::new();
+    world.run(async {
+        let granted = || Ok((DocName::new("doc").unwrap(), Grant::OPEN));
+        let mut socket = Socket::new("a");
+        let here = wire::awareness(&awareness("{}"));
+        socket.visit(&world.instance(Some(PROXY)), &[Event::Open, Event::Binary(&here)]).await;
+        world.posts.borrow_mut().clear();
+        let reply =
+            socket.ask(&world.instance(Some(PROXY)), Err(ApiError::body_too_long(9)), granted()).await;
+        assert_eq!(closed(&reply), Some(Close::TOO_BIG));
+        assert!(published(&world, &awareness("null")));
+    });
+}
+
+#[test]
 fn a_forged_request_and_a_host_without_a_proxy_are_refused() {
     let world = World::new();
     world.run(async {
@@ -153,7 +184,7 @@ fn a_forged_request_and_a_host_without_a_proxy_are_refused() {
             connection: Some("a"),
             signature: Some("a.b.c"),
             session: None,
-            body: Bytes::from_static(b"OPEN\r\n"),
+            body: Ok(Bytes::from_static(b"OPEN\r\n")),
         };
         let forged = world.instance(Some(PROXY)).exchange(granted(), &request).await;
         assert_eq!(forged.unwrap_err().status, 403);

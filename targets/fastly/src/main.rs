@@ -118,7 +118,7 @@ impl Server {
                 let Some(head) = grip::Head::read(|name| web::header(&request, name)) else {
                     return web::hand_off(request).map(|()| None);
                 };
-                let body = web::body(&mut request, grip::REQUEST_MAX)?;
+                let body = web::body(&mut request, grip::REQUEST_MAX);
                 let instance = self.instance()?;
                 let answered = async move { instance.exchange(granted, &head.request(body)).await };
                 return self.run(answered)?.map(|reply| Some(Answered::Reply(reply)));

@@ -129,7 +129,7 @@ async fn respond(config: &Config, route: Route, request: Request) -> Result<Answ
         Route::Socket(granted) => {
             let head = grip::Head::read(|name| request.header(name));
             let head = head.ok_or_else(ApiError::no_sockets)?;
-            let body = web::body(request, grip::REQUEST_MAX).await?;
+            let body = web::body(request, grip::REQUEST_MAX).await;
             let instance = instance(config).await.map_err(unavailable)?;
             instance.exchange(granted, &head.request(body)).await?
         }

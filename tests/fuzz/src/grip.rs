@@ -30,7 +30,7 @@ pub(crate) fn run(input: &[u8]) {
             connection: Some("c"),
             signature,
             session: std::str::from_utf8(session).ok(),
-            body: Bytes::copy_from_slice(body),
+            body: Ok(Bytes::copy_from_slice(body)),
         };
         let begun = Exchange::begin(&request, &proxies, &doc, ConnId(1), Millis(1_000_000));
         assert!(is_ours || begun.is_err(), "{signature:?} is not ours");

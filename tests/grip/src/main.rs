@@ -74,7 +74,7 @@ impl Server for Backend {
             return reply;
         }
         let head = grip::Head::read(|name| asked.header(name)).ok_or_else(ApiError::no_sockets);
-        let answered = head.and_then(|head| self.exchange(asked, &head.request(asked.body.clone())));
+        let answered = head.and_then(|head| self.exchange(asked, &head.request(Ok(asked.body.clone()))));
         let (answer, items, what) = match answered {
             Ok(answered) => answered,
             Err(error) => {
