@@ -12,7 +12,7 @@ const SECONDS = 60
 export const title = `A second of ${PEOPLE} people with event streams, of whom ${PEOPLE / ONE_TYPES_OF} type and point once a second`
 
 export async function run (t) {
-  const rows = [['documents', 'operations on the store', 'of these writes', 'and of a counter', 'an edit is acknowledged: median', '99 of 100', 'edits a second']]
+  const rows = [['documents', 'operations on the store', 'of these writes', 'and of a counter', 'instances', 'an edit is acknowledged: median', '99 of 100', 'edits a second']]
   for (const documents of [1, 20]) rows.push(await work(t, documents))
   return rows
 }
@@ -44,17 +44,18 @@ async function work (t, documents) {
     }
   }
   const people = Array.from({ length: PEOPLE }, (_, n) => n)
-  const reading = people.map(reads)
+  const reading = people.map(n => reads(n).catch(() => {})) // it ends with the host
   await pauseFor(5_000)
   const typing = people.filter(n => n % ONE_TYPES_OF === 0).map(types)
   await pauseFor(5_000)
   took.length = 0
   const spent = await host.costs(() => pauseFor(SECONDS * 1000))
   const edits = took.length
+  const { alive } = await host.metrics()
   over = true
   await Promise.all(typing)
   const each = [operations(spent), spent.sets + spent.deletes, spent.increments].map(count => (count / SECONDS).toFixed(0))
-  const row = [documents, ...each, ...spread(took), (edits / SECONDS).toFixed(1)]
+  const row = [documents, ...each, alive, ...spread(took), (edits / SECONDS).toFixed(1)]
   await Promise.race([Promise.all(reading), pauseFor(30_000)])
   await host.kill()
   return row
