@@ -149,7 +149,7 @@ export class Host {
 
   /**
    * It ends until `start()`, by `stop` or by `kill`, and its clients live on. A proxy in front of it goes on as well:
-   * what one that is just starting takes from them may never be answered.
+   * what one that is just starting takes from them may never be answered. Behind that it is always killed.
    */
   async away (end) {
     if (!lacks('direct')) return this[end]()

@@ -40,8 +40,8 @@ async function runs (files, concurrency) {
 if (process.env.YONDER_TABLE) rmSync(process.env.YONDER_TABLE, { force: true })
 let failed = await runs(files, 2)
 if (failed.length > 0 && lacks('direct')) {
-  // A proxy that has too much to do at once loses some of it for good. What comes true when each file has the machine to
-  // itself was that.
+  // A proxy that has too much to do at once loses some of it for good, so each file gets the machine to itself once more. That
+  // can hide a rare fault of ours as well: what fails in first runs again and again wants looking into.
   console.log(`== again, one after the other: ${failed.join(', ')}`)
   failed = await runs(failed, 1)
 }

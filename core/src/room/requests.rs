@@ -149,13 +149,10 @@ impl Room {
                 }
             }
             DocRequest::Snapshot(at) => {
-                // Where rooms share the document, another may have made it since this one looked.
-                let is_there = self.config.residency.is_shared()
-                    || self.document.tail().is_some_and(|tail| tail.snapshot >= at);
-                if at != Offset::START && is_there {
-                    self.ask_store(conn, LogOp::Load { since: Offset::START }, Asked::Snapshot(at), effects);
-                } else {
+                if at == Offset::START {
                     effects.reply(conn, ApiError::no_snapshot());
+                } else {
+                    self.ask_store(conn, LogOp::Load { since: Offset::START }, Asked::Snapshot(at), effects);
                 }
             }
             DocRequest::Read(read) => self.read(now, conn, read, expires, effects),

@@ -13,6 +13,7 @@ mod posts;
 mod presence;
 mod reads;
 mod shared;
+mod shared_owners;
 mod shared_presence;
 mod shared_streams;
 mod stale;
