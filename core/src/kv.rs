@@ -137,6 +137,10 @@ pub async fn check(kv: &impl Kv) -> Result<(), LogError> {
     }
 }
 
+/// Milliseconds for which what is known of a document's life is believed by who follows it, where it is believed at all
+/// only for [`KvConfig::trust`] else: how long after a deletion elsewhere its readers are told of that.
+pub const FOLLOWED: u64 = 1_000;
+
 /// What a lowering may do to its store. The defaults hold for every store that yonder knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvConfig {

@@ -79,6 +79,9 @@ pub struct Limits {
 pub struct Reread {
     /// Milliseconds until it is read again after something new was found, or when someone begins to wait.
     pub first: u64,
+    /// The same where each of the last reads found something new: so many write then that to wait a little longer tells
+    /// more of them at once.
+    pub steady: u64,
     /// Milliseconds at most. The time grows by half whenever nothing new is found.
     pub most: u64,
     /// How often the log is read for one held request, which ends early then, and its client comes again: hosts bound
@@ -153,8 +156,28 @@ impl Default for Limits {
             store_patience: 10_000,
             replica_idle: 15_000,
             compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8, idle_after: 2_000 },
-            reread: Reread { first: 100, most: 2_000, reads: 256, trust: 2_000 },
+            reread: Reread { first: 100, steady: 300, most: 2_000, reads: 256, trust: 2_000 },
         }
+    }
+}
+
+impl Reread {
+    /// Reads in a row that find something new until it is taken to go on so.
+    const STEADY: u32 = 4;
+
+    /// Milliseconds until the next read; `found`: whether the last one found something new, `in_a_row`: how many did.
+    pub(crate) fn next(&self, interval: u64, found: bool, in_a_row: &mut u32) -> u64 {
+        *in_a_row = if found { in_a_row.saturating_add(1) } else { 0 };
+        if found {
+            self.soon(*in_a_row)
+        } else {
+            (interval + interval / 2).clamp(self.first, self.most.max(self.first))
+        }
+    }
+
+    /// Milliseconds until the next read where more is to be expected.
+    pub(crate) fn soon(&self, in_a_row: u32) -> u64 {
+        if in_a_row > Self::STEADY { self.steady.max(self.first) } else { self.first }
     }
 }
 

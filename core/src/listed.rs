@@ -111,7 +111,9 @@ impl<K: ListKv> Listed<K> {
     pub async fn run(&self, op: OpId, request: LogOp) -> (Result<LogReply, LogError>, Cost) {
         let kv = Metered::new(&self.kv);
         let reply = match request {
-            LogOp::Load { since } => self.load(&kv, &since).await.map(LogReply::Loaded),
+            LogOp::Load { since } | LogOp::Follow { since } => {
+                self.load(&kv, &since).await.map(LogReply::Loaded)
+            }
             LogOp::Append { updates } => self.append(&kv, op, updates).await.map(LogReply::Appended),
             LogOp::Compact { upto: _ } => self.compact(&kv).await.map(LogReply::Compacted),
             LogOp::Create { updates } => self.create(&kv, op, updates).await,

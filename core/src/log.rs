@@ -108,6 +108,12 @@ pub enum LogOp {
         /// The last update that is not asked for.
         since: Offset,
     },
+    /// [`LogOp::Load`] for who was loaded from there before and goes on to listen: whether the document is still there
+    /// may be as of [`crate::kv::FOLLOWED`] ago.
+    Follow {
+        /// The last update that is not asked for.
+        since: Offset,
+    },
     /// Stores updates, all or none, as these bytes. Answered only once they are durable. Makes a document that never
     /// was; a deleted one stays deleted ([`LogError::Deleted`]). A request with the same [`crate::OpId`] is a retry
     /// after an ambiguous error: the same bytes, to be stored under the same keys.

@@ -73,7 +73,7 @@ mod versions;
 
 use crate::collections::Map;
 use crate::effect::OpId;
-use crate::kv::{Cost, CountKv, KvConfig, Metered};
+use crate::kv::{Cost, CountKv, FOLLOWED, KvConfig, Metered};
 use crate::log::{LogError, LogOp, LogReply};
 use crate::name::DocName;
 use append::Attempt;
@@ -130,7 +130,10 @@ struct Work<'a, K> {
 impl<K: CountKv> Work<'_, K> {
     async fn run(&self, request: LogOp) -> Result<LogReply, LogError> {
         match request {
-            LogOp::Load { since } => self.load(since).await.map(LogReply::Loaded),
+            LogOp::Load { since } => self.load(since, self.trust()).await.map(LogReply::Loaded),
+            LogOp::Follow { since } => {
+                self.load(since, self.trust().max(FOLLOWED)).await.map(LogReply::Loaded)
+            }
             LogOp::Append { updates } => self.append(updates).await.map(LogReply::Appended),
             LogOp::Compact { upto } => self.compact(&upto).await.map(LogReply::Compacted),
             LogOp::Create { updates } => self.create(updates).await,
@@ -150,6 +153,11 @@ impl<K: CountKv> Work<'_, K> {
 
     fn config(&self) -> &KvConfig {
         &self.log.config
+    }
+
+    /// Milliseconds for which what is known of the document's life is believed.
+    fn trust(&self) -> u64 {
+        self.config().trust
     }
 
     fn keys(&self) -> &Keys {

@@ -17,7 +17,7 @@ impl Room {
             self.close(now, conn, Close::new(Close::TOO_BIG, "the frame exceeds its limit"), effects);
             return;
         }
-        self.readers.touch(now, conn, &self.config.limits);
+        self.readers.touch(now, conn);
         let mut told_who_is_here = false;
         for message in Messages::new(frame) {
             // A message may have closed its connection; what follows it in the frame counts no more.

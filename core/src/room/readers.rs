@@ -131,7 +131,7 @@ impl Readers {
     /// Takes a read; `end` is where the log is known to end.
     pub(super) fn add(&mut self, now: Millis, conn: ConnId, reader: Reader, end: Offset, limits: &Limits) {
         if let Some(rereads) = &mut self.rereads {
-            rereads.add(now, &reader, self.held, limits);
+            rereads.add(now, &reader, self.held);
         } else {
             // Before anything is loaded for it: whatever is stored from now on is in one of both.
             self.recent.get_or_insert_with(|| Recent::new(end));
@@ -194,11 +194,16 @@ impl Readers {
         self.load.as_ref().is_some_and(|(known, _)| *known == op)
     }
 
-    pub(super) fn loading(&mut self, op: OpId, since: Offset) {
-        if let Some(rereads) = &mut self.rereads {
-            rereads.loading(&mut self.behind, &since);
-        }
+    /// A load begins. Tells whether all whom it is for go on to listen: they were loaded before.
+    pub(super) fn loading(&mut self, op: OpId, since: Offset) -> bool {
+        let list = &self.list;
+        let follows = self.rereads.as_mut().is_some_and(|rereads| {
+            rereads.loading(&mut self.behind, &since, |conn| {
+                list.get(&conn).is_some_and(|reader| reader.loads > 0)
+            })
+        });
         self.load = Some((op, since));
+        follows
     }
 
     /// Whether somebody may have to be given something.

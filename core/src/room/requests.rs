@@ -312,8 +312,12 @@ impl Room {
         }
         if let Some(since) = self.readers.wants_load() {
             let op = self.document.op();
-            self.readers.loading(op, since.clone());
-            effects.store(op, LogOp::Load { since });
+            let request = if self.readers.loading(op, since.clone()) {
+                LogOp::Follow { since }
+            } else {
+                LogOp::Load { since }
+            };
+            effects.store(op, request);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{Owed, Residency, Room, RoomConfig};
 use crate::collections::Set;
 use crate::effect::{Close, ConnId, Effects, Millis, OpId, To};
 use crate::http::{ApiError, frames};
-use crate::limits::Limits;
+use crate::limits::{Limits, Reread};
 use crate::log::{Life, Loaded, Offset, PresencePart};
 use crate::wire::{self, Reader as Bytewise};
 use bytes::Bytes;
@@ -23,20 +23,20 @@ const RELAYED_MAX: (usize, usize) = (256, 256 << 10);
 
 /// What a room knows of its re-reads. Where documents are never shared there is no such thing.
 #[derive(Debug)]
-#[cfg_attr(feature = "shared", derive(Default))]
 pub(super) struct Rereads {
     /// When the log is read again; none if nobody waits for that.
     pub(super) at: Option<Millis>,
     /// Milliseconds between two reads, as far as they have grown.
     interval: u64,
+    /// How often in a row something new was found.
+    found: u32,
     /// Those whom the load on its way answers.
     served: Set<ConnId>,
     /// Readers that are sockets.
     pub(super) sockets: usize,
     /// These are parked.
     parks: bool,
-    /// See [`crate::limits::Reread`].
-    bounds: (u64, u64),
+    bounds: Reread,
     pub(super) relayed: Relayed,
     #[cfg(not(feature = "shared"))]
     _never: core::convert::Infallible,
@@ -58,17 +58,24 @@ impl Rereads {
         match config.residency {
             Residency::Exclusive => None,
             #[cfg(feature = "shared")]
-            Residency::Shared => Some(Self { parks: config.parks, ..Self::default() }),
+            Residency::Shared => Some(Self {
+                at: None,
+                interval: 0,
+                found: 0,
+                served: Set::new(),
+                sockets: 0,
+                parks: config.parks,
+                bounds: config.limits.reread.clone(),
+                relayed: Relayed::default(),
+            }),
         }
     }
 
     /// Hears of a new reader; `held`: how many wait already.
-    pub(super) fn add(&mut self, now: Millis, reader: &Reader, held: usize, limits: &Limits) {
-        let bounds = &limits.reread;
-        self.bounds = (bounds.first, bounds.most);
+    pub(super) fn add(&mut self, now: Millis, reader: &Reader, held: usize) {
         self.sockets += usize::from(reader.wants == Wants::Messages);
         if held == 0 {
-            self.interval = bounds.first;
+            self.interval = self.bounds.first;
         }
         if reader.loads > 0 {
             self.by(now.after(self.interval));
@@ -80,10 +87,17 @@ impl Rereads {
         self.sockets -= usize::from(reader.wants == Wants::Messages);
     }
 
-    /// A load begins: it answers those who wait at this very place, and nobody who comes later.
-    pub(super) fn loading(&mut self, behind: &mut Set<(Offset, ConnId)>, since: &Offset) {
+    /// A load begins: it answers those who wait at this very place, and nobody who comes later. Tells whether all of them
+    /// were loaded before.
+    pub(super) fn loading(
+        &mut self,
+        behind: &mut Set<(Offset, ConnId)>,
+        since: &Offset,
+        was_loaded: impl Fn(ConnId) -> bool,
+    ) -> bool {
         self.served =
             behind.extract_if(|(place, _)| place == since).into_iter().map(|(_, conn)| conn).collect();
+        self.served.iter().all(|conn| was_loaded(*conn))
     }
 
     fn by(&mut self, at: Millis) {
@@ -205,10 +219,10 @@ impl Readers {
     }
 
     /// A socket has sent something: it is worth to look more often again.
-    pub(super) fn touch(&mut self, now: Millis, conn: ConnId, limits: &Limits) {
+    pub(super) fn touch(&mut self, now: Millis, conn: ConnId) {
         let Some(rereads) = &mut self.rereads else { return };
         if self.list.contains_key(&conn) {
-            rereads.interval = limits.reread.first;
+            rereads.interval = rereads.bounds.soon(rereads.found);
             rereads.by(now.after(rereads.interval));
         }
     }
@@ -265,10 +279,8 @@ impl Readers {
             let updates = loaded.updates.iter().map(|(_, update)| update);
             (frames::frames(loaded.snapshot.iter().chain(updates)), loaded.tail.end.clone())
         });
-        let (first, most) = rereads.bounds;
         let found = news.as_ref().is_some_and(|(frames, _)| !frames.is_empty());
-        rereads.interval =
-            if found { first } else { (rereads.interval + rereads.interval / 2).clamp(first, most) };
+        rereads.interval = rereads.bounds.next(rereads.interval, found, &mut rereads.found);
         let mut shared = Shared::default();
         let mut over = Vec::new();
         for conn in core::mem::take(&mut rereads.served) {

@@ -96,6 +96,8 @@ pub(super) struct Shelf {
     /// When it is read again for those who wait for something to happen; milliseconds until the next time.
     look_at: Option<Millis>,
     interval: u64,
+    /// How often in a row something new was found.
+    found: u32,
     failing_since: Option<Millis>,
     failures: u32,
     rests_until: Option<Millis>,

@@ -37,24 +37,27 @@ pub(super) struct Taken {
 
 impl<K: CountKv> Work<'_, K> {
     pub(super) async fn append(&self, updates: Vec<Bytes>) -> Result<Tail, LogError> {
-        let generation = self.generation(false).await?;
+        let generation = self.generation(self.trust()).await?;
         if generation > 0 && !self.is_live(generation).await? {
             return Err(LogError::Deleted);
         }
         self.index(generation).await?;
         self.store(generation, updates).await?;
         // As of a moment ago, or it is looked at again.
-        if self.generation(false).await? != generation {
+        if self.generation(self.trust()).await? != generation {
             return Err(LogError::Deleted);
         }
         Ok(self.tail())
     }
 
     pub(super) async fn create(&self, updates: Vec<Bytes>) -> Result<LogReply, LogError> {
-        let generation = self.generation(true).await?;
+        let generation = self.generation(0).await?;
         let is_retry = self.attempt(generation).is_some();
         if !is_retry && self.is_live(generation).await? {
-            return Ok(LogReply::Created { existed: true, tail: self.load(Offset::END).await?.tail });
+            return Ok(LogReply::Created {
+                existed: true,
+                tail: self.load(Offset::END, self.trust()).await?.tail,
+            });
         }
         let _ = self.finish_deletion(generation).await;
         self.index(generation).await?;
@@ -69,7 +72,10 @@ impl<K: CountKv> Work<'_, K> {
             };
             if view.found.range(..taken.number).next().is_some() {
                 self.give_back(generation, taken).await;
-                return Ok(LogReply::Created { existed: true, tail: self.load(Offset::END).await?.tail });
+                return Ok(LogReply::Created {
+                    existed: true,
+                    tail: self.load(Offset::END, self.trust()).await?.tail,
+                });
             }
             // Who has a number before ours, and is not done, is first as well. With content nobody can do it for another.
             existed = updates.is_empty() && view.missing.range(view.settled..taken.number).next().is_some();

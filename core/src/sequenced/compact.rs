@@ -32,10 +32,10 @@ pub(super) struct Replaced {
 
 impl<K: CountKv> Work<'_, K> {
     pub(super) async fn compact(&self, upto: &Offset) -> Result<Tail, LogError> {
-        let generation = self.generation(true).await?;
+        let generation = self.generation(0).await?;
         let upto = Seen::parse(upto);
         if upto.generation != generation {
-            return Ok(self.peek().await?.tail);
+            return Ok(self.peek(self.trust()).await?.tail);
         }
         // The head is about to say that this was done.
         if generation > 0 && self.known_of(generation, |known| known.head.is_none()) {
@@ -43,7 +43,7 @@ impl<K: CountKv> Work<'_, K> {
         }
         let extent = Extent::Oldest(self.config().compaction_reads);
         let Some(view) = self.look(&Seen::nothing(generation), extent).await? else {
-            return Ok(self.peek().await?.tail);
+            return Ok(self.peek(self.trust()).await?.tail);
         };
         // All snapshots, so that this one has what all of them cover; and the oldest of the others.
         let live = |is_snapshot: bool| {

@@ -19,7 +19,7 @@ const LATE_MAX: u64 = 64;
 
 impl<K: CountKv> Work<'_, K> {
     pub(super) async fn delete(&self) -> Result<LogReply, LogError> {
-        let generation = self.generation(true).await?;
+        let generation = self.generation(0).await?;
         let begun = self.log.deletions.borrow().get(&self.op).copied();
         // A repeated request may have been done: it does not delete what was made again since.
         let existed = match begun {
@@ -32,10 +32,10 @@ impl<K: CountKv> Work<'_, K> {
                 is_live
             }
         };
-        let generation = self.generation(true).await?;
+        let generation = self.generation(0).await?;
         // The document is deleted, whatever comes of this.
         let _ = self.finish_deletion(generation).await;
-        Ok(LogReply::Deleted { existed, tail: self.load(Offset::END).await?.tail })
+        Ok(LogReply::Deleted { existed, tail: self.load(Offset::END, self.trust()).await?.tail })
     }
 
     /// Writes the tombstone. From then on the generation is dead.

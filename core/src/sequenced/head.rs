@@ -40,12 +40,11 @@ impl Head {
 }
 
 impl<K: CountKv> Work<'_, K> {
-    /// The generation that lives or would be the next to live, as of at most [`crate::kv::KvConfig::trust`] ago; `fresh`
-    /// asks the store in any case.
-    pub(super) async fn generation(&self, fresh: bool) -> Result<u64, LogError> {
+    /// The generation that lives or would be the next to live, as of at most `trust` milliseconds ago.
+    pub(super) async fn generation(&self, trust: u64) -> Result<u64, LogError> {
         let mut began = self.kv.now();
-        let is_fresh = self.known().checked.is_some_and(|at| began.since(at) < self.config().trust);
-        if is_fresh && !fresh {
+        let is_fresh = self.known().checked.is_some_and(|at| began.since(at) < trust);
+        if is_fresh {
             return Ok(self.known().generation);
         }
         if !self.known().asked {

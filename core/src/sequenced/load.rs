@@ -25,10 +25,15 @@ struct News {
 }
 
 impl<K: CountKv> Work<'_, K> {
-    pub(super) async fn load(&self, since: Offset) -> Result<Loaded, LogError> {
+    /// `trust`: for how many milliseconds what is known of the document's life is believed.
+    pub(super) async fn load(&self, since: Offset, trust: u64) -> Result<Loaded, LogError> {
         let mut result = Err(LogError::Unavailable);
         for _ in 0..ATTEMPTS {
-            result = if since == Offset::END { self.peek().await } else { self.read_since(&since).await };
+            result = if since == Offset::END {
+                self.peek(trust).await
+            } else {
+                self.read_since(&since, trust).await
+            };
             if result != Err(LogError::Unavailable) {
                 break;
             }
@@ -37,9 +42,9 @@ impl<K: CountKv> Work<'_, K> {
     }
 
     /// Where the log ends, as of now.
-    pub(super) async fn peek(&self) -> Result<Loaded, LogError> {
+    pub(super) async fn peek(&self, trust: u64) -> Result<Loaded, LogError> {
         loop {
-            let generation = self.generation(false).await?;
+            let generation = self.generation(trust).await?;
             let began = self.kv.now();
             // The first time it is made sure that the counter has its place.
             let is_first = self.known_of(generation, |known| !known.placed);
@@ -63,13 +68,13 @@ impl<K: CountKv> Work<'_, K> {
         }
     }
 
-    async fn read_since(&self, since: &Offset) -> Result<Loaded, LogError> {
+    async fn read_since(&self, since: &Offset, trust: u64) -> Result<Loaded, LogError> {
         let parsed = Seen::parse(since);
         // A whole document is not told from memory.
-        let mut generation = self.generation(parsed.number == 0).await?;
+        let mut generation = self.generation(if parsed.number == 0 { 0 } else { trust }).await?;
         if parsed.generation > generation {
             // Another instance may have made it again a moment ago.
-            generation = self.generation(true).await?;
+            generation = self.generation(0).await?;
         }
         let seen = if parsed.generation == generation {
             parsed

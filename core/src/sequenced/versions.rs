@@ -30,7 +30,7 @@ struct Versions {
 
 impl<K: CountKv> Work<'_, K> {
     pub(super) async fn list_versions(&self) -> Result<Vec<Version>, LogError> {
-        let generation = self.generation(false).await?;
+        let generation = self.generation(self.trust()).await?;
         let found = self.versions(generation).await?.found;
         let mut by_id: Map<&str, &Version> = Map::new();
         for (_, _, version) in &found {
@@ -45,7 +45,7 @@ impl<K: CountKv> Work<'_, K> {
         body: Bytes,
         most: usize,
     ) -> Result<bool, LogError> {
-        let generation = self.generation(false).await?;
+        let generation = self.generation(self.trust()).await?;
         if !self.is_live(generation).await? {
             return Err(if generation == 0 { LogError::Refused } else { LogError::Deleted });
         }
@@ -72,7 +72,7 @@ impl<K: CountKv> Work<'_, K> {
     }
 
     pub(super) async fn read_version(&self, id: &str) -> Result<Option<Bytes>, LogError> {
-        let generation = self.generation(false).await?;
+        let generation = self.generation(self.trust()).await?;
         match self.versions(generation).await?.number(id) {
             Some(number) => self.read_body(generation, number).await,
             None => Ok(None),
@@ -80,7 +80,7 @@ impl<K: CountKv> Work<'_, K> {
     }
 
     pub(super) async fn delete_version(&self, id: &str) -> Result<bool, LogError> {
-        let generation = self.generation(false).await?;
+        let generation = self.generation(self.trust()).await?;
         let began = self.kv.now();
         let mut versions = self.versions(generation).await?;
         let (gone, found): (Vec<_>, Vec<_>) =

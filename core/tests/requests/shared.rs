@@ -11,12 +11,17 @@ use yonder_core::wire::{self, Message, Messages};
 use yonder_core::{ConnId, Effect, Input, To};
 
 fn limits() -> Limits {
-    Limits { reread: Reread { first: 100, most: 400, reads: 20, trust: 1_000 }, ..Limits::default() }
+    Limits {
+        reread: Reread { first: 100, steady: 300, most: 400, reads: 20, trust: 1_000 },
+        ..Limits::default()
+    }
 }
 
 fn loads(table: &Table) -> Vec<u64> {
-    let since =
-        |request: &LogOp| if let LogOp::Load { since } = request { Some(since.number()) } else { None };
+    let since = |request: &LogOp| match request {
+        LogOp::Load { since } | LogOp::Follow { since } => Some(since.number()),
+        _ => None,
+    };
     table.asked.iter().filter_map(|(_, request)| since(request)).collect()
 }
 
@@ -292,4 +297,47 @@ fn one_room_alone_reads_nothing_again() {
     table.ask(1, long_poll(at(1)));
     let (_, asked) = live(&mut table, 10_000);
     assert_eq!(asked, [] as [u64; 0]);
+}
+
+#[test]
+fn who_follows_asks_what_is_new_and_who_comes_asks_whether_the_document_is_there_as_well() {
+    let mut table = Table::shared(limits(), 1);
+    let follows = |table: &Table| matches!(table.asked.front(), Some((_, LogOp::Follow { .. })));
+    table.ask(1, long_poll(at(1)));
+    assert!(!follows(&table) && !table.asked.is_empty());
+    table.settle();
+    table.wait(150);
+    assert!(follows(&table), "it was there a moment ago");
+    table.settle();
+    table.wait(100);
+    table.ask(2, catch_up(at(1)));
+    assert!(!follows(&table) && !table.asked.is_empty());
+}
+
+#[test]
+fn while_every_read_finds_something_the_log_is_read_less_often() {
+    let mut limits = limits();
+    limits.reread.reads = 99;
+    let mut table = Table::shared(limits, 0);
+    table.ask(1, events(at(0)));
+    let mut told = Vec::new();
+    for edits in 1..=60 {
+        table.append_unheard(edit(edits));
+        let (effects, asked) = live(&mut table, 50);
+        if effects.iter().any(|effect| matches!(effect, Effect::Send { .. })) {
+            told.extend(asked);
+        }
+    }
+    told.dedup(); // what is compacted is asked for as well
+    let pauses: Vec<_> = told.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses[..3], [100, 100, 100]);
+    assert!(pauses[3..].iter().all(|pause| *pause == 300), "{pauses:?}");
+    live(&mut table, 5_000);
+    let mut is_told = |edits, within: u64| {
+        table.append_unheard(edit(edits));
+        let mut steps = (0..within).step_by(10);
+        steps.any(|_| live(&mut table, 10).0.iter().any(|effect| matches!(effect, Effect::Send { .. })))
+    };
+    assert!(is_told(61, 400));
+    assert!(is_told(62, 110), "it was quiet before");
 }

@@ -4,8 +4,8 @@ use crate::store::*;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Poll;
-use yonder_core::kv::Cost;
-use yonder_core::log::{LogOp, LogReply, Offset};
+use yonder_core::kv::{Cost, KvConfig};
+use yonder_core::log::{Life, LogOp, LogReply, Offset};
 
 /// An append that has its number and has written nothing.
 fn half(instance: &Instance, client: u64) -> Task {
@@ -269,4 +269,27 @@ fn operations_of_one_instance_share_what_it_knows() {
         (done.get(), one.clients(), store.instance().clients()),
         (9, (1..=9).collect(), (1..=9).collect())
     );
+}
+
+#[test]
+fn who_follows_asks_for_the_counter_only_and_is_told_of_a_deletion_all_the_same() {
+    let store = Store::new();
+    let config = KvConfig { trust: 0, ..config() };
+    let (one, other) = (store.instance_with(0, config.clone()), store.instance_with(0, config));
+    let end = one.append(&[edit(1)]).end;
+    let follow = || LogOp::Follow { since: end.clone() };
+    let life = |answer: Answer| match answer {
+        Ok(LogReply::Loaded(loaded)) => loaded.tail.life,
+        other => panic!("{other:?}"),
+    };
+    let count = |cost: Cost| (cost.counts, cost.reads, cost.writes, cost.deletes);
+    assert_eq!(life(one.ask(follow())), Life::Live);
+    assert_eq!(count(one.cost(follow())), (1, 0, 0, 0));
+    assert_eq!(count(one.cost(LogOp::Load { since: end.clone() })), (1, 1, 0, 0));
+    other.delete();
+    assert_eq!(life(one.ask(follow())), Life::Deleted, "the counter has moved");
+    let end = other.create(&[]).1.end;
+    assert_eq!(life(one.ask(LogOp::Load { since: end.clone() })), Life::Live);
+    other.delete();
+    assert_eq!(life(one.ask(LogOp::Load { since: end })), Life::Deleted);
 }

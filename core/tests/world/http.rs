@@ -118,6 +118,7 @@ fn is_write(request: &LogOp) -> bool {
     !matches!(
         request,
         LogOp::Load { .. }
+            | LogOp::Follow { .. }
             | LogOp::Compact { .. }
             | LogOp::ListVersions
             | LogOp::ReadVersion { .. }

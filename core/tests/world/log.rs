@@ -24,7 +24,7 @@ impl MemoryLog {
     /// Does what was asked.
     pub fn answer(&mut self, request: LogOp) -> Result<LogReply, LogError> {
         Ok(match request {
-            LogOp::Load { since } => {
+            LogOp::Load { since } | LogOp::Follow { since } => {
                 let covered = self.snapshot.as_ref().filter(|(upto, _)| since < *upto);
                 LogReply::Loaded(Loaded {
                     snapshot: covered.map(|(_, body)| body.clone()),

@@ -136,11 +136,7 @@ impl Room {
         shelf.ended = shelf.begun;
         shelf.look_at = None;
         shelf.has_turn &= !is_deleted;
-        shelf.interval = if is_news {
-            limits.reread.first
-        } else {
-            (shelf.interval + shelf.interval / 2).clamp(limits.reread.first, limits.reread.most)
-        };
+        shelf.interval = limits.reread.next(shelf.interval, is_news, &mut shelf.found);
         self.readers.stale |= is_news;
         match part {
             PresencePart::Default => self.tell_sessions(now, before.as_ref(), effects),

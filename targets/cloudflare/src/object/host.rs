@@ -82,7 +82,7 @@ impl ObjectHost {
     /// An answer, or none if a job will give it.
     fn ask(&mut self, op: OpId, request: LogOp) -> Result<Option<LogReply>, LogError> {
         Ok(Some(match request {
-            LogOp::Load { since } => {
+            LogOp::Load { since } | LogOp::Follow { since } => {
                 let found = self.log.load(&since)?;
                 if since == Offset::START {
                     // What a cold document costs.

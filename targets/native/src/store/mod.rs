@@ -107,7 +107,7 @@ impl Store {
         let name = Arc::clone(doc);
         let read = |question, answer| self.read(Read::Document { name: Arc::clone(doc), question, answer });
         let change = match request {
-            LogOp::Load { since } => return read(Question::Load { since }, answer),
+            LogOp::Load { since } | LogOp::Follow { since } => return read(Question::Load { since }, answer),
             LogOp::ListVersions => return read(Question::ListVersions, answer),
             LogOp::ReadVersion { id } => return read(Question::ReadVersion { id }, answer),
             LogOp::Compact { upto } => {

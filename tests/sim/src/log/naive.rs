@@ -57,7 +57,7 @@ impl<const FAULT: u8> Naive<FAULT> {
             Tail { life, end: Offset::new(updates), ..Tail::default() }
         };
         Ok(match request {
-            LogOp::Load { .. } => {
+            LogOp::Load { .. } | LogOp::Follow { .. } => {
                 let updates = self.entries().await?;
                 let tail = tail(updates.len() as u64);
                 LogReply::Loaded(Loaded {
