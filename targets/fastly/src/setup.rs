@@ -39,7 +39,7 @@ impl Settings {
             settings::names().map(|name| (name, self.get(&name.to_ascii_lowercase()))).collect();
         let config = settings::config(&|name| values.get(name).cloned().flatten(), limits(), ADVICE);
         if let Access::Closed(why) = &config.access {
-            eprintln!("{why}");
+            log!("{why}");
         }
         config
     }
@@ -48,7 +48,7 @@ impl Settings {
     pub(crate) fn proxies(&self) -> Result<Option<Proxies>, KvError> {
         let Some(urls) = self.get("yonder_grip_url") else { return Ok(None) };
         Proxies::parse(&urls).map(Some).map_err(|error| {
-            eprintln!("yonder_grip_url is wrong: {error}");
+            log!("yonder_grip_url is wrong: {error}");
             KvError::Refused
         })
     }

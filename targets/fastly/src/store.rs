@@ -22,7 +22,7 @@ impl FastlyKv {
     pub(crate) fn open() -> Result<Self, KvError> {
         let store = KVStore::open(NAME).map_err(|error| failed("open", NAME, &error))?;
         store.map(|store| Self(Rc::new(store))).ok_or_else(|| {
-            eprintln!("there is no KV Store {NAME}");
+            log!("there is no KV Store {NAME}");
             KvError::Refused
         })
     }
@@ -122,14 +122,14 @@ pub(crate) fn now() -> Millis {
 pub(crate) fn random() -> u64 {
     getrandom::u64().unwrap_or_else(|error| {
         // Two instances that give the same would take each other's edits for their own.
-        eprintln!("the host has no random bits: {error}");
+        log!("the host has no random bits: {error}");
         std::process::abort()
     })
 }
 
 #[allow(clippy::wildcard_enum_match_arm)]
 fn failed(what: &str, key: &str, error: &KVStoreError) -> KvError {
-    eprintln!("the store could not {what} {key}: {error}");
+    log!("the store could not {what} {key}: {error}");
     match error {
         KVStoreError::InvalidKey
         | KVStoreError::InvalidStoreHandle

@@ -101,7 +101,7 @@ pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
             })
         });
         if !matches!(spawned, Some(Ok(()))) {
-            eprintln!("nothing runs tasks");
+            log!("nothing runs tasks");
         }
     });
 }

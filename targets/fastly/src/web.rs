@@ -81,7 +81,7 @@ pub(crate) fn body(request: &mut Request, limit: usize) -> Result<Bytes, ApiErro
 /// no refusal.
 pub(crate) fn answer(what: impl Display, mut reply: Reply, is_head: bool) {
     if reply.status >= 400 && reply.status != 404 {
-        eprintln!("refused {what}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
+        log!("refused {what}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
     }
     let body = std::mem::take(&mut reply.body);
     let mut response = head(&reply);

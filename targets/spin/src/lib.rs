@@ -6,6 +6,13 @@
 //!
 //! What is true of this platform only stands here.
 
+/// Writes a line for whoever runs the server. Where nothing takes it, that is no reason to fail, as `eprintln!` does.
+macro_rules! log {
+    ($($line:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($line)*)));
+    }};
+}
+
 mod setup;
 mod store;
 mod turns;
@@ -74,7 +81,7 @@ impl Runtime for Spin {
 
     async fn publish(&self, url: &str, authorization: Option<&str>, body: String) {
         if let Err(error) = web::post(url, authorization, body).await {
-            eprintln!("the proxy at {url} does not take what is published: {error}");
+            log!("the proxy at {url} does not take what is published: {error}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn config() -> Config {
     let config =
         settings::config(&|name| values.get(name).cloned().flatten(), Limits::of_functions(), ADVICE);
     if let Access::Closed(why) = &config.access {
-        eprintln!("{why}");
+        log!("{why}");
     }
     config
 }
@@ -44,7 +44,7 @@ pub(crate) async fn config() -> Config {
 pub(crate) async fn proxies() -> Result<Option<Proxies>, KvError> {
     let Some(urls) = variable("yonder_grip_url").await else { return Ok(None) };
     Proxies::parse(&urls).map(Some).map_err(|error| {
-        eprintln!("yonder_grip_url is wrong: {error}");
+        log!("yonder_grip_url is wrong: {error}");
         KvError::Refused
     })
 }
@@ -61,7 +61,7 @@ pub(crate) async fn lowering(kv: &SpinKv) -> Result<Lowering, KvError> {
         Some("sequenced") => return Ok(Lowering::Sequenced),
         Some("listed") => return Ok(Lowering::Listed),
         Some(_) => {
-            eprintln!("{LOG} is neither 'sequenced' nor 'listed'");
+            log!("{LOG} is neither 'sequenced' nor 'listed'");
             return Err(KvError::Refused);
         }
         None => {}
@@ -72,7 +72,7 @@ pub(crate) async fn lowering(kv: &SpinKv) -> Result<Lowering, KvError> {
     let counts = kv.can_count(PROBE).await || kv.can_count(PROBE).await || kv.can_count(PROBE).await;
     let (lowering, name) =
         if counts { (Lowering::Sequenced, "sequenced") } else { (Lowering::Listed, "listed") };
-    eprintln!("this store keeps documents as '{name}'");
+    log!("this store keeps documents as '{name}'");
     kv.set(CHOSEN, name.into()).await?;
     Ok(lowering)
 }

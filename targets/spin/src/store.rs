@@ -66,7 +66,7 @@ impl Kv for SpinKv {
 
     async fn set(&self, key: &str, value: Bytes) -> Result<(), KvError> {
         if key.len() > KEY_BYTES || value.len() > VALUE_BYTES {
-            eprintln!("{key}: {} bytes are too many for a value", value.len());
+            log!("{key}: {} bytes are too many for a value", value.len());
             return Err(KvError::Refused);
         }
         let _turn = self.0.turns.beside().await;
@@ -112,7 +112,7 @@ pub(crate) fn now() -> Millis {
 }
 
 fn failed(what: &str, key: &str, error: &Error) -> KvError {
-    eprintln!("the store could not {what} {key}: {error}");
+    log!("the store could not {what} {key}: {error}");
     match error {
         Error::AccessDenied | Error::NoSuchStore | Error::StoreTableFull => KvError::Refused,
         Error::Other(_) => KvError::Unavailable,
@@ -120,7 +120,7 @@ fn failed(what: &str, key: &str, error: &Error) -> KvError {
 }
 
 fn failed_in_wasi(what: &str, key: &str, error: &wasi::Error) -> KvError {
-    eprintln!("the store could not {what} {key}: {error:?}");
+    log!("the store could not {what} {key}: {error:?}");
     match error {
         wasi::Error::AccessDenied | wasi::Error::NoSuchStore => KvError::Refused,
         wasi::Error::Other(_) => KvError::Unavailable,

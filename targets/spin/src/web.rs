@@ -222,7 +222,7 @@ pub(crate) fn answer(
     is_head: bool,
 ) -> Result<types::Response, ErrorCode> {
     if reply.status >= 400 && reply.status != 404 {
-        eprintln!("refused {what}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
+        log!("refused {what}: {} {}", reply.status, String::from_utf8_lossy(&reply.body));
     }
     let body = std::mem::take(&mut reply.body);
     let has_none = matches!(reply.status, 204 | 304);
