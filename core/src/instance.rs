@@ -13,6 +13,7 @@ mod home;
 mod sockets;
 mod waiting;
 
+pub use held::Target;
 pub use waiting::Events;
 
 use crate::collections::Map;

@@ -2,20 +2,23 @@
 //
 // On SIGUSR2 the host is killed, and `away` printed; and on the next it is started again, while the proxy goes on.
 //
-//   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME [--route NAME] -- HOST [ARG]...
+//   node up.mjs --xtask PROGRAM --port PORT --control PORT --backend PORT --key KEY --issuer NAME
+//               [--route NAME --handoff PORT] -- HOST [ARG]...
 //
 // The host serves on `backend`. Once it does, and the proxy serves on `port`, this prints `ready URL` of the proxy. With
-// `route` the host hands requests to the proxy, by this name, and the URL is the host's. Without `control` there is no proxy.
+// `route` the host hands requests to the proxy, by this name and at `handoff`, and the URL is the host's. Without `control`
+// there is no proxy.
 import { spawn } from 'node:child_process'
 import { request } from 'node:http'
 import { createConnection } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { handOff } from './handoff.mjs'
 
 const names = ['xtask', 'port', 'control', 'backend', 'key', 'issuer', 'route']
 const { values, positionals: [program, ...args] } = parseArgs({
-  options: Object.fromEntries(names.map(name => [name, { type: 'string' }])), allowPositionals: true
+  options: Object.fromEntries([...names, 'handoff'].map(name => [name, { type: 'string' }])), allowPositionals: true
 })
 
 const children = []
@@ -63,6 +66,7 @@ const options = names.slice(1).filter(name => values[name] !== undefined)
 const proxy = ['up', 'pushpin', ...options.flatMap(name => [`--${name}`, values[name]])]
 const proxied = values.control !== undefined
 if (proxied) start([values.xtask, ...proxy], { stdio: ['ignore', 2, 2] })
+if (values.handoff !== undefined) await handOff(values.handoff, values.port)
 let host
 async function startHost () {
   host = start([program, ...args], { stdio: ['ignore', 'pipe', 2] })

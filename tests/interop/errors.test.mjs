@@ -68,7 +68,7 @@ describe('every error code', { concurrency: 4, ...lacking }, () => {
     const path = await create(own, 'busy')
     await stream(t, own, path, 'now')
     return ask(own, 'GET', path + '?offset=now&live=long-poll')
-  })
+  }, needs('held-limit'))
   reaches('OVERLOADED', 503, 'one open document too many', async t => {
     const own = await up(t, { options: ['--max-documents', '1'] })
     const raw = await dial(t, own, '/ws/first')

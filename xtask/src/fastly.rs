@@ -106,13 +106,15 @@ pub(crate) fn up(service: &Service) -> Result {
         args.push(module.into_os_string());
         return Err(format!("the module does not start: {}", runtime(&viceroy).args(args).exec()));
     }
-    let front = free_port()?;
-    args.extend(["--local-pushpin-proxy-port".into(), front.to_string().into(), module.into_os_string()]);
+    let (front, handoff) = (free_port()?, free_port()?);
+    args.extend(["--local-pushpin-proxy-port".into(), handoff.to_string().into(), module.into_os_string()]);
     pushpin::install(&Output::Shown)?;
     let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
     let mut script = runtime(Path::new("node"));
     script.arg(root().join("tests/grip/up.mjs")).arg("--xtask").arg(this);
-    for (name, port) in [("--port", front), ("--control", control), ("--backend", service.port)] {
+    let ports =
+        [("--port", front), ("--handoff", handoff), ("--control", control), ("--backend", service.port)];
+    for (name, port) in ports {
         script.args([name, &port.to_string()]);
     }
     script.args(["--key", key, "--issuer", issuer, "--route", SELF, "--"]).arg(viceroy).args(args);

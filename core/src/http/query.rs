@@ -2,7 +2,7 @@
 
 use super::ApiError;
 #[cfg(feature = "shared")]
-use super::Reply;
+use super::{Reply, bearer};
 #[cfg(feature = "shared")]
 use crate::effect::Millis;
 use crate::name::percent_decode;
@@ -59,7 +59,7 @@ impl Query {
     }
 }
 
-/// The parameter of [`resumed`].
+/// The parameter of [`continued`].
 #[cfg(feature = "shared")]
 const OPENED: &str = "opened";
 
@@ -69,17 +69,32 @@ pub(crate) fn opened(query: &str) -> Option<Millis> {
     Query::parse(query).ok()?.one(OPENED).ok()??.parse().ok().map(Millis)
 }
 
-/// The address at which an event stream that was opened at an instant goes on behind an answer; none if that tells no
-/// place.
+/// The query with which a read goes on behind an answer; none if that tells no place.
 #[cfg(feature = "shared")]
-pub(crate) fn resumed(path: &str, query: &str, reply: &Reply, opened: Millis) -> Option<String> {
-    let mut address = format!("{path}?offset={}", reply.header("stream-next-offset")?);
+pub(crate) fn resumed(query: &str, reply: &Reply) -> Option<String> {
+    let mut next = format!("offset={}", reply.header("stream-next-offset")?);
     if let Some(place) = reply.header("stream-presence-offset") {
-        address.push_str("&presence=");
-        address.push_str(place);
+        next.push_str("&presence=");
+        next.push_str(place);
     }
-    address.push_str(&Query::parse(query).ok()?.without(&["offset", "presence", "cursor", OPENED]));
-    Some(format!("{address}&{OPENED}={}", opened.0))
+    Some(next + &Query::parse(query).ok()?.without(&["offset", "presence"]))
+}
+
+/// The same for the proxy that holds an event stream which was opened at an instant: it asks without the client's headers.
+#[cfg(feature = "shared")]
+pub(crate) fn continued(
+    query: &str,
+    authorization: Option<&str>,
+    reply: &Reply,
+    opened: Millis,
+) -> Option<String> {
+    let known = Query::parse(query).ok()?;
+    let mut next = resumed(&known.without(&["cursor", OPENED]), reply)?;
+    if let (Some(token), Ok(None)) = (bearer(authorization), known.one("token")) {
+        next.push_str("&token=");
+        percent_encode(token, &mut next);
+    }
+    Some(format!("{next}&{OPENED}={}", opened.0))
 }
 
 /// Encodes everything but what RFC 3986 calls unreserved.

@@ -7,17 +7,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use yonder_core::DocName;
 use yonder_core::http::{Asking, Reply};
-use yonder_core::instance::{Instance, Runtime as _};
+use yonder_core::instance::{Instance, Runtime as _, Target};
 use yonder_core::request::{DocRequest, Live, Since};
 
 fn asking(request: DocRequest) -> Asking {
     Asking { doc: DocName::new("doc").unwrap(), request, expires: None, stale: false }
 }
 
+fn target(query: &str) -> Target {
+    Target { path: "/doc".into(), query: query.into(), authorization: Some("Bearer a b".into()) }
+}
+
 async fn hold(instance: &Instance<crate::host::Host>, since: Since, live: Live) -> Reply {
     let asking = asking(read(since, live));
     assert!(instance.can_hold(&asking));
-    instance.hold(asking, "/v1/yjs/default/docs/doc", "token=a+b&offset=-1&live=sse&cursor=3").await
+    instance.hold(asking, &target("offset=-1&live=sse&cursor=3")).await
 }
 
 fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
@@ -67,19 +71,19 @@ fn an_event_stream_is_its_beginning_and_where_it_goes_on() {
         let data = body.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
         assert!(contains(&STANDARD.decode(data).unwrap(), &edit), "{body}");
         let query = format!(
-            "offset={}&token=a%20b&live=sse&opened={}",
+            "offset={}&live=sse&token=a%20b&opened={}",
             header(&held, "stream-next-offset"),
             world.now()
         );
-        let link = format!("</v1/yjs/default/docs/doc?{query}>; rel=next; timeout=20");
+        let link = format!("</doc?{query}>; rel=next; timeout=20");
         assert_eq!(header(&held, "grip-link"), link);
         assert!(header(&held, "grip-keep-alive").contains("timeout=15"));
         instance.runtime().sleep(50_000).await;
         let asking = || asking(read(Since::Start, Live::Events));
-        let held = instance.hold(asking(), "/doc", &query).await;
+        let held = instance.hold(asking(), &target(&query)).await;
         assert!(header(&held, "grip-link").ends_with("; timeout=10"), "{}", header(&held, "grip-link"));
         instance.runtime().sleep(10_000).await;
-        let last = instance.hold(asking(), "/doc", &query).await;
+        let last = instance.hold(asking(), &target(&query)).await;
         assert_eq!((last.status, last.header("grip-hold")), (200, None), "its deadline");
     });
 }
@@ -137,4 +141,54 @@ fn only_a_proxy_is_told_to_hold() {
     assert!(!alone.can_hold(&asking(read(Since::Start, Live::LongPoll))));
     assert!(!proxied.can_hold(&asking(read(Since::Start, Live::No))));
     assert!(!proxied.can_hold(&asking(DocRequest::State)));
+}
+
+#[test]
+fn a_poll_is_handed_over_with_the_place_where_it_began_or_answered() {
+    let world = World::new();
+    let instance = world.instance(Some(PROXY));
+    world.run(async {
+        ask(&instance, "doc", create()).await;
+        let poll = || asking(read(Since::Now, Live::LongPoll));
+        let given = target("offset=now&live=long-poll&cursor=3&token=t");
+        let place = ask(&instance, "doc", read(Since::Now, Live::No)).await;
+        let query = instance.before_hold(poll(), &given).await.unwrap();
+        assert_eq!(
+            query,
+            format!("offset={}&live=long-poll&cursor=3&token=t", header(&place, "stream-next-offset"))
+        );
+        let edit = update(7, "edit");
+        ask(&instance, "doc", append(&edit)).await;
+        let begun = instance.before_hold(asking(read(Since::Start, Live::LongPoll)), &given).await;
+        assert!(contains(&begun.unwrap_err().body, &edit));
+        let events = instance.before_hold(asking(read(Since::Now, Live::Events)), &given).await;
+        assert_eq!(events.unwrap(), given.query, "it goes on at places by itself");
+        let missing = Asking { doc: DocName::new("none").unwrap(), ..poll() };
+        assert_eq!(instance.before_hold(missing, &given).await.unwrap_err().status, 404);
+    });
+}
+
+#[test]
+fn an_event_stream_of_a_document_that_is_gone_or_of_a_token_that_ended_is_over() {
+    let world = World::new();
+    let instance = world.instance(Some(PROXY));
+    world.run(async {
+        let query = format!("offset=0&live=sse&opened={}", world.now());
+        let events = || asking(read(Since::Start, Live::Events));
+        assert_eq!(
+            instance.hold(events(), &target("offset=0&live=sse")).await.status,
+            404,
+            "its first answer"
+        );
+        let on = instance.hold(events(), &target(&query)).await;
+        assert_eq!((on.status, on.body.len(), on.header("grip-hold")), (200, 0, None));
+        let refusal = || Reply::from(yonder_core::http::ApiError::forbidden("it has ended"));
+        let told = |query: &str, signature: Option<&str>| {
+            instance.refused(refusal(), &target(query), signature).status
+        };
+        let signed = signature();
+        assert_eq!(told(&query, Some(&signed)), 200);
+        assert_eq!(told(&query, None), 403);
+        assert_eq!(told("offset=0&live=sse", Some(&signed)), 403);
+    });
 }

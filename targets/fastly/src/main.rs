@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use store::FastlyKv;
 use tasks::Tasks;
 use yonder_core::grip;
-use yonder_core::http::{ApiError, Config, Route};
+use yonder_core::http::{ApiError, Asking, Config, Route};
 use yonder_core::instance::{Answered, Instance, Runtime};
 use yonder_core::kv::{KvConfig, KvError};
 use yonder_core::listed::Listed;
@@ -120,7 +120,14 @@ impl Server {
 
     fn respond(&mut self, route: Route, mut request: Request) -> Result<Option<Answered<Fastly>>, ApiError> {
         let asking = match route {
-            Route::Reply(reply) => return Ok(Some(Answered::Reply(reply))),
+            Route::Reply(reply) if reply.status < 400 => return Ok(Some(Answered::Reply(reply))),
+            Route::Reply(refused) => {
+                let target = web::target(&request);
+                let told = |instance: Rc<Instance<Fastly>>| {
+                    instance.refused(refused.clone(), &target, web::header(&request, "grip-sig"))
+                };
+                return Ok(Some(Answered::Reply(self.instance().map_or_else(|_| refused.clone(), told))));
+            }
             Route::Socket(granted) => {
                 let Some(head) = grip::Head::read(|name| web::header(&request, name)) else {
                     return web::hand_off(request).map(|()| None);
@@ -133,17 +140,7 @@ impl Server {
             Route::Document(asking) => {
                 let instance = self.instance()?;
                 if instance.can_hold(&asking) {
-                    if !instance.is_proxied(web::header(&request, "grip-sig")) {
-                        // Where there is no Fanout, this waits itself.
-                        return match web::hand_off(request) {
-                            Ok(()) => Ok(None),
-                            Err(_) => self.run(async move { instance.ask(asking).await }).map(Some),
-                        };
-                    }
-                    let url = request.get_url();
-                    let (path, query) = (url.path().to_owned(), url.query().unwrap_or_default().to_owned());
-                    let held = async move { instance.hold(asking, &path, &query).await };
-                    return self.run(held).map(|reply| Some(Answered::Reply(reply)));
+                    return self.wait(&instance, asking, request);
                 }
                 asking
             }
@@ -155,6 +152,31 @@ impl Server {
             }
         };
         let instance = self.instance()?;
+        self.run(async move { instance.ask(asking).await }).map(Some)
+    }
+
+    /// Answers a read that waits, or hands it to Fanout to do the waiting. Where there is none, this waits itself.
+    fn wait(
+        &mut self,
+        instance: &Rc<Instance<Fastly>>,
+        asking: Asking,
+        mut request: Request,
+    ) -> Result<Option<Answered<Fastly>>, ApiError> {
+        let (instance, target) = (Rc::clone(instance), web::target(&request));
+        if instance.is_proxied(web::header(&request, "grip-sig")) {
+            let held = async move { instance.hold(asking, &target).await };
+            return self.run(held).map(|reply| Some(Answered::Reply(reply)));
+        }
+        let begun = Rc::clone(&instance);
+        match self.run(async move { begun.before_hold(asking, &target).await })? {
+            Ok(target) => web::retarget(&mut request, &target),
+            Err(reply) => return Ok(Some(Answered::Reply(reply))),
+        }
+        let route = web::routed(&self.config, &request);
+        if web::hand_off(request).is_ok() {
+            return Ok(None);
+        }
+        let Route::Document(asking) = route else { return Err(ApiError::internal("it is no read any more")) };
         self.run(async move { instance.ask(asking).await }).map(Some)
     }
 
