@@ -13,7 +13,6 @@ mod home;
 mod sockets;
 mod waiting;
 
-pub use held::Target;
 pub use waiting::Events;
 
 use crate::collections::Map;

@@ -211,17 +211,6 @@ test('a long-poll that the proxy holds ends when something is published, or with
   assert.equal(await poll(0), '1', 'who comes late does not wait')
 })
 
-test('an event stream that the proxy holds goes on at its link', async t => {
-  const answer = await fetch(`${all.proxy.url}/held/stream?seen=1`)
-  let heard = ''
-  const read = (async () => { for await (const chunk of answer.body) heard += Buffer.from(chunk).toString() })().catch(() => {})
-  await until(() => heard.includes('alive'), 'it shows that it lives')
-  await fetch(`${all.backend}/held/add`, { method: 'POST' })
-  await until(() => /^2$/m.test(heard), () => `the next number comes; heard ${JSON.stringify(heard)}`, 10_000)
-  await answer.body.cancel().catch(() => {})
-  t.diagnostic(JSON.stringify(heard))
-})
-
 /** A POST by way of the proxy, with headers that `fetch` would not send. */
 function plain (path, body, headers) {
   return new Promise((resolve, reject) => {

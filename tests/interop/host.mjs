@@ -35,6 +35,7 @@ export const CAPABILITIES = {
   'full-disk': 'a write beyond `ulimit -f` is an error of the store, and not the end of the process',
   damage: 'documents lie in files of the data folder itself',
   'raw-paths': 'paths reach it as they came: of kilobytes, and with percent-encodings that are none',
+  'dot-segments': "'.' and '..' in a path reach it, and are not resolved before",
   'large-frames': 'WebSocket frames of a megabyte come and go',
   'start-check': 'it does not start with settings that are wrong',
   'slow-heads': 'who does not send all of a request is closed after a while',

@@ -88,7 +88,7 @@ describe('http', { concurrency: 4 }, () => {
   })
 
   for (const [what, name] of Object.entries(BAD_NAMES)) {
-    const options = /over the limit|percent-encoding/.test(what) ? needs('raw-paths') : {}
+    const options = /over the limit|percent-encoding/.test(what) ? needs('raw-paths') : /\bdots?\b|segment/.test(what) ? needs('dot-segments') : {}
     test(`${what} is no document name: 400 as JSON, on every API, and 4400 on a socket`, options, async t => {
       await refusal(await get('/ws/' + name), 400)
       if (needs('streams').skip === undefined) {

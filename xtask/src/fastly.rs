@@ -1,5 +1,7 @@
 //! The module for Fastly Compute: its build, and what runs it on this machine.
 
+pub(crate) mod test;
+
 use crate::run::{Output, Result, cargo, command, failed, root, target};
 use crate::tools::{cargo_install, rust_targets};
 use crate::up::free_port;
@@ -62,6 +64,11 @@ pub(crate) fn build(output: &Output) -> Result {
     wasm_opt::make(&built, &module_path()?, output)
 }
 
+/// Fastly's runtime.
+fn viceroy(output: &Output) -> Result<PathBuf> {
+    Ok(cargo_install("viceroy", VICEROY, &["--locked"], output)?.join("bin/viceroy"))
+}
+
 fn module_path() -> Result<PathBuf> {
     Ok(target()?.join(TARGET).join("release").join(format!("{PACKAGE}.wasm")))
 }
@@ -78,7 +85,7 @@ fn built() -> Result<PathBuf> {
 
 /// Becomes Viceroy, so that signals reach it, or the script that runs it beside Pushpin. Returns only if it cannot.
 pub(crate) fn up(service: &Service) -> Result {
-    let viceroy = cargo_install("viceroy", VICEROY, &["--locked"], &Output::Shown)?.join("bin/viceroy");
+    let viceroy = viceroy(&Output::Shown)?;
     if !service.prebuilt {
         build(&Output::Shown)?;
     }

@@ -172,7 +172,7 @@ pub(crate) fn interop(output: &Output) -> Result {
     npm("tests/interop", output)?;
     let mut result = Ok(());
     for Run { options, lacks, files } in RUNS {
-        let (open, closed) = up::spin_templates(options)?;
+        let (open, closed) = up::templates("spin", options)?;
         let mut run = command("node");
         run.arg("tests/interop/run.mjs").args(files).env("NGINX", nginx(output)?);
         run.env("YONDER_SKIP", format!("{LACKS}{lacks}"))

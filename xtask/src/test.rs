@@ -5,7 +5,7 @@
 
 use crate::check::NATIVE;
 use crate::run::{Output, Result, cargo, command, failed, root, scratch, target};
-use crate::{cloudflare, pushpin, sim, spin, tools, up, wasm};
+use crate::{cloudflare, fastly, pushpin, sim, spin, tools, up, wasm};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub(crate) enum Name {
     Grip,
     /// The host that runs Spin components, what is true of yonder's in it, and real clients against that.
     Spin,
+    /// What is published to Fastly, and real clients against that in Viceroy.
+    Fastly,
     /// What is uploaded to Cloudflare, and the scenarios that are Workers' own.
     Cloudflare,
     /// Real clients and a browser against workerd.
@@ -40,7 +42,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Rust,
         Self::Wasm,
         Self::Sim,
@@ -50,6 +52,7 @@ impl Name {
         Self::OpenApi,
         Self::Grip,
         Self::Spin,
+        Self::Fastly,
         Self::Cloudflare,
         Self::Workerd,
     ];
@@ -65,6 +68,7 @@ impl Name {
             Self::OpenApi => "openapi",
             Self::Grip => "grip",
             Self::Spin => "spin",
+            Self::Fastly => "fastly",
             Self::Cloudflare => "cloudflare",
             Self::Workerd => "workerd",
         }
@@ -89,7 +93,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let (mut provider, mut openapi) = (step(Name::Provider)?, step(Name::OpenApi)?);
     let grip = step(Name::Grip)?;
     let (mut cloudflare, mut workerd) = (step(Name::Cloudflare)?, step(Name::Workerd)?);
-    let mut spin = step(Name::Spin)?;
+    let (mut spin, mut fastly) = (step(Name::Spin)?, step(Name::Fastly)?);
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
         let by_cargo = scope.spawn(|| {
@@ -106,6 +110,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
         cloudflare = cloudflare.take().map(|step| step.with(cloudflare::build));
         workerd = workerd.take().map(|step| step.with(cloudflare::build));
         spin = spin.take().map(|step| step.with(|output| spin::host(output).map(|_| ())).with(spin::size));
+        fastly = fastly.take().map(|step| step.with(fastly::test::set_up));
         done.extend(by_cargo.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.extend(page);
     });
@@ -114,6 +119,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
     done.extend(grip.map(|step| step.with(pushpin::test).end()));
     done.extend(spin.map(|step| step.with(spin::test).with(spin::scenarios).with(spin::interop).end()));
+    done.extend(fastly.map(|step| step.with(fastly::test::package).with(fastly::test::interop).end()));
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
 

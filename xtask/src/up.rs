@@ -197,11 +197,11 @@ pub(crate) fn free_port() -> Result<u16> {
     listener.map(|address| address.port()).map_err(|error| format!("there is no free port: {error}"))
 }
 
-/// The commands that start the component that is built, as scripts take them in `YONDER_UP` and `YONDER_UP_AUTH`; with
-/// these options.
-pub(crate) fn spin_templates(options: &str) -> Result<(String, String)> {
+/// The commands that start what is built for a host, as scripts take them in `YONDER_UP` and `YONDER_UP_AUTH`; with these
+/// options.
+pub(crate) fn templates(host: &str, options: &str) -> Result<(String, String)> {
     let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
-    let open = format!("{} up spin {options} --prebuilt --port {{port}} --data {{data}}", quoted(&this));
+    let open = format!("{} up {host} {options} --prebuilt --port {{port}} --data {{data}}", quoted(&this));
     let closed = format!("{open} --var YONDER_AUTH_KEY={{keys}}");
     Ok((open, closed))
 }
@@ -209,14 +209,6 @@ pub(crate) fn spin_templates(options: &str) -> Result<(String, String)> {
 /// The command that starts this server, as scripts take it in `YONDER_UP`: see `tests/interop/host.mjs`.
 pub(crate) fn template(yonder: &Path) -> String {
     format!("{} serve --listen 127.0.0.1:{{port}} --data {{data}}", quoted(yonder))
-}
-
-/// The commands that start the Worker that is built, as scripts take them in `YONDER_UP` and `YONDER_UP_AUTH`.
-pub(crate) fn cloudflare_templates() -> Result<(String, String)> {
-    let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
-    let open = format!("{} up cloudflare --prebuilt --port {{port}} --data {{data}}", quoted(&this));
-    let closed = format!("{open} --var YONDER_AUTH_KEY={{keys}}");
-    Ok((open, closed))
 }
 
 /// As one word of the shell's.

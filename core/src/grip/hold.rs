@@ -1,7 +1,11 @@
-//! Requests that a proxy holds: headers of an answer that goes to the client later, or goes on.
+//! Requests that a proxy holds: headers of an answer that goes to the client later.
 //!
 //! A long-poll costs the host nothing while it is held: the answer is what the client gets at the deadline, and what is
 //! published meanwhile ([`super::publish::Format::AskAgain`]) makes the proxy ask again.
+//!
+//! Event streams are not held so, although GRIP has a way: a proxy that is told that there is more (a hint for
+//! `http-stream`) asks for it once and gives the answer to all streams of the channel (Pushpin 1.36), which are at places of
+//! their own, of documents and of presence.
 
 use crate::log::Offset;
 
@@ -15,71 +19,14 @@ pub struct Channel {
     pub seen: Option<Offset>,
 }
 
-/// How a request is held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hold {
-    /// Until something is published or the time is over, then answered once.
-    Response {
-        /// Seconds.
-        timeout: u32,
-    },
-    /// The answer's body is its beginning, and more follows.
-    Stream {
-        /// Where the proxy asks for what is next, a path with its query; and after how many seconds at the latest.
-        next: Option<(String, u32)>,
-        /// What is sent whenever nothing was for so many seconds: text of one or several lines.
-        keep_alive: Option<(String, u32)>,
-    },
-}
-
-impl Hold {
-    /// The headers by which the proxy is told. They never reach the client. For a status other than 200, 201 or 204 a
-    /// host whose platform changes such answers gives it as `Grip-Status` beside a 200.
-    pub fn headers(&self, channels: &[Channel]) -> Vec<(&'static str, String)> {
-        let channels = channels.iter().map(|Channel { name, seen }| match seen {
-            Some(seen) => format!("{name}; prev-id={seen}"),
-            None => name.clone(),
-        });
-        let channels = channels.collect::<Vec<_>>().join(", ");
-        let mut headers = vec![("grip-hold", self.mode().to_owned()), ("grip-channel", channels)];
-        match self {
-            Self::Response { timeout } => headers.push(("grip-timeout", timeout.to_string())),
-            Self::Stream { next, keep_alive } => {
-                if let Some((uri, seconds)) = next {
-                    headers
-                        .push(("grip-link", format!("<{}>; rel=next; timeout={seconds}", quoted_uri(uri))));
-                }
-                if let Some((text, seconds)) = keep_alive {
-                    let text = escaped(text);
-                    headers.push(("grip-keep-alive", format!("{text}; format=cstring; timeout={seconds}")));
-                }
-            }
-        }
-        headers
-    }
-
-    fn mode(&self) -> &'static str {
-        match self {
-            Self::Response { .. } => "response",
-            Self::Stream { .. } => "stream",
-        }
-    }
-}
-
-/// A URI from which nothing leads out of the angle brackets.
-fn quoted_uri(uri: &str) -> String {
-    let mut out = String::with_capacity(uri.len());
-    for byte in uri.bytes() {
-        if byte.is_ascii_graphic() && !b"<>\"".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-/// A text as `format=cstring` has it.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\r', "\\r").replace('\n', "\\n")
+/// The headers that have an answer held until something is published or so many seconds are over, which are then all that
+/// the client gets. They never reach it. For a status other than 200, 201 or 204 a host whose platform changes such answers
+/// gives it as `Grip-Status` beside a 200.
+pub fn headers(channels: &[Channel], seconds: u32) -> [(&'static str, String); 3] {
+    let channels = channels.iter().map(|Channel { name, seen }| match seen {
+        Some(seen) => format!("{name}; prev-id={seen}"),
+        None => name.clone(),
+    });
+    let channels = channels.collect::<Vec<_>>().join(", ");
+    [("grip-hold", "response".to_owned()), ("grip-channel", channels), ("grip-timeout", seconds.to_string())]
 }

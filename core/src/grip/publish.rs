@@ -38,10 +38,8 @@ pub enum Format {
     Message(Bytes),
     /// WebSockets are closed.
     Close(Close),
-    /// Held requests ([`super::hold::Hold::Response`]) are made anew: each reader is at a place of its own.
+    /// Held requests ([`super::hold`]) are made anew: each reader is at a place of its own.
     AskAgain,
-    /// Event streams ([`super::hold::Hold::Stream`]) get what their link leads to.
-    AskForMore,
 }
 
 impl Item {
@@ -52,13 +50,13 @@ impl Item {
 
     /// A frame for the sockets of a document, but for the one that it came from; whoever is held asks anew.
     pub fn news(doc: &DocName, frame: Bytes, sender: Option<&str>) -> Self {
-        let formats = vec![Format::Message(frame), Format::AskAgain, Format::AskForMore];
+        let formats = vec![Format::Message(frame), Format::AskAgain];
         Self { formats, ..Self::wake(doc) }.but_for(sender)
     }
 
     /// Whoever is held on a document asks anew.
     pub fn wake(doc: &DocName) -> Self {
-        let formats = vec![Format::AskAgain, Format::AskForMore];
+        let formats = vec![Format::AskAgain];
         Self { channel: channel(doc), sender: None, id: None, formats }
     }
 
@@ -91,7 +89,7 @@ impl Item {
     fn is_too_large(&self) -> bool {
         let content = self.formats.iter().map(|format| match format {
             Format::Message(content) => content.len().div_ceil(3) * 4,
-            Format::Close(_) | Format::AskAgain | Format::AskForMore => 0,
+            Format::Close(_) | Format::AskAgain => 0,
         });
         content.sum::<usize>() > BODY_MAX
     }
@@ -105,7 +103,6 @@ impl Format {
                 ("ws-message", json!({ "action": "close", "code": close.code, "reason": close.reason }))
             }
             Self::AskAgain => ("http-response", json!({ "action": "hint" })),
-            Self::AskForMore => ("http-stream", json!({ "action": "hint" })),
         }
     }
 
@@ -113,7 +110,7 @@ impl Format {
     fn hint(&self) -> Self {
         match self {
             Self::Message(_) => Self::Message(wire::query_awareness()),
-            Self::Close(_) | Self::AskAgain | Self::AskForMore => self.clone(),
+            Self::Close(_) | Self::AskAgain => self.clone(),
         }
     }
 }

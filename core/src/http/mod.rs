@@ -371,14 +371,12 @@ fn token(request: &Request<'_>) -> Result<Option<String>, ApiError> {
     match Query::parse(request.query)?.one("token")? {
         Some("") => Ok(None),
         Some(token) => Ok(Some(token.to_owned())),
-        None => Ok(bearer(request.header("authorization")).map(str::to_owned)),
+        None => Ok(request
+            .header("authorization")
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim().to_owned())),
     }
-}
-
-/// The token of an `Authorization` header, if that is of its scheme.
-pub(crate) fn bearer(authorization: Option<&str>) -> Option<&str> {
-    let (scheme, token) = authorization?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 #[cfg(test)]

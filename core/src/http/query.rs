@@ -2,9 +2,7 @@
 
 use super::ApiError;
 #[cfg(feature = "shared")]
-use super::{Reply, bearer};
-#[cfg(feature = "shared")]
-use crate::effect::Millis;
+use super::Reply;
 use crate::name::percent_decode;
 
 /// Parameters of a query: few, so a list.
@@ -59,16 +57,6 @@ impl Query {
     }
 }
 
-/// The parameter of [`continued`].
-#[cfg(feature = "shared")]
-const OPENED: &str = "opened";
-
-/// When an event stream was opened that goes on at this query; none if it begins there.
-#[cfg(feature = "shared")]
-pub(crate) fn opened(query: &str) -> Option<Millis> {
-    Query::parse(query).ok()?.one(OPENED).ok()??.parse().ok().map(Millis)
-}
-
 /// The query with which a read goes on behind an answer; none if that tells no place.
 #[cfg(feature = "shared")]
 pub(crate) fn resumed(query: &str, reply: &Reply) -> Option<String> {
@@ -78,23 +66,6 @@ pub(crate) fn resumed(query: &str, reply: &Reply) -> Option<String> {
         next.push_str(place);
     }
     Some(next + &Query::parse(query).ok()?.without(&["offset", "presence"]))
-}
-
-/// The same for the proxy that holds an event stream which was opened at an instant: it asks without the client's headers.
-#[cfg(feature = "shared")]
-pub(crate) fn continued(
-    query: &str,
-    authorization: Option<&str>,
-    reply: &Reply,
-    opened: Millis,
-) -> Option<String> {
-    let known = Query::parse(query).ok()?;
-    let mut next = resumed(&known.without(&["cursor", OPENED]), reply)?;
-    if let (Some(token), Ok(None)) = (bearer(authorization), known.one("token")) {
-        next.push_str("&token=");
-        percent_encode(token, &mut next);
-    }
-    Some(format!("{next}&{OPENED}={}", opened.0))
 }
 
 /// Encodes everything but what RFC 3986 calls unreserved.

@@ -36,7 +36,7 @@ fn a_frame_is_for_the_documents_sockets_but_for_its_sender_and_wakes_who_is_held
     let (doc, frame) = (DocName::new("a").unwrap(), Bytes::from_static(b"edit"));
     let to_others = Item::news(&doc, frame.clone(), Some("c1"));
     assert_eq!((to_others.channel.as_str(), to_others.sender.as_deref()), (&*channel(&doc), Some("c1")));
-    assert_eq!(to_others.formats, [Format::Message(frame.clone()), Format::AskAgain, Format::AskForMore]);
+    assert_eq!(to_others.formats, [Format::Message(frame.clone()), Format::AskAgain]);
     assert_eq!(Item::news(&doc, frame, None), to_others.but_for(None));
 }
 
@@ -44,7 +44,7 @@ fn a_frame_is_for_the_documents_sockets_but_for_its_sender_and_wakes_who_is_held
 fn one_item_can_be_for_every_kind_of_connection() {
     let item = Item {
         id: Some("9".to_owned()),
-        formats: vec![Format::Message(Bytes::from_static(b"x")), Format::AskAgain, Format::AskForMore],
+        formats: vec![Format::Message(Bytes::from_static(b"x")), Format::AskAgain],
         ..message(0)
     };
     let expected = json!({
@@ -53,7 +53,6 @@ fn one_item_can_be_for_every_kind_of_connection() {
         "formats": {
             "ws-message": { "content-bin": "eA==" },
             "http-response": { "action": "hint" },
-            "http-stream": { "action": "hint" },
         },
     });
     assert_eq!(items(&bodies(&[item])[0]), [expected]);

@@ -3,25 +3,19 @@
 use crate::host::{World, ask};
 use crate::sockets::{PROXY, signature};
 use crate::{append, contains, create, read, update};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use yonder_core::DocName;
 use yonder_core::http::{Asking, Reply};
-use yonder_core::instance::{Instance, Runtime as _, Target};
+use yonder_core::instance::{Instance, Runtime as _};
 use yonder_core::request::{DocRequest, Live, Since};
 
 fn asking(request: DocRequest) -> Asking {
     Asking { doc: DocName::new("doc").unwrap(), request, expires: None, stale: false }
 }
 
-fn target(query: &str) -> Target {
-    Target { path: "/doc".into(), query: query.into(), authorization: Some("Bearer a b".into()) }
-}
-
 async fn hold(instance: &Instance<crate::host::Host>, since: Since, live: Live) -> Reply {
     let asking = asking(read(since, live));
     assert!(instance.can_hold(&asking));
-    instance.hold(asking, &target("offset=-1&live=sse&cursor=3")).await
+    instance.hold(asking).await
 }
 
 fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
@@ -53,38 +47,6 @@ fn a_poll_is_handed_back_to_the_proxy_at_once_and_woken_by_what_is_stored_elsewh
         let answered = hold(&here, Since::Start, Live::LongPoll).await;
         assert_eq!((answered.status, answered.header("grip-hold")), (200, None));
         assert!(contains(&answered.body, &edit));
-    });
-}
-
-#[test]
-fn an_event_stream_is_its_beginning_and_where_it_goes_on() {
-    let world = World::new();
-    let instance = world.instance(Some(PROXY));
-    let edit = update(7, "edit");
-    world.run(async {
-        ask(&instance, "doc", create()).await;
-        ask(&instance, "doc", append(&edit)).await;
-        let held = hold(&instance, Since::Start, Live::Events).await;
-        assert_eq!((held.status, header(&held, "grip-hold")), (200, "stream"));
-        assert!(!held.streams);
-        let body = String::from_utf8(held.body.to_vec()).unwrap();
-        let data = body.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
-        assert!(contains(&STANDARD.decode(data).unwrap(), &edit), "{body}");
-        let query = format!(
-            "offset={}&live=sse&token=a%20b&opened={}",
-            header(&held, "stream-next-offset"),
-            world.now()
-        );
-        let link = format!("</doc?{query}>; rel=next; timeout=20");
-        assert_eq!(header(&held, "grip-link"), link);
-        assert!(header(&held, "grip-keep-alive").contains("timeout=15"));
-        instance.runtime().sleep(50_000).await;
-        let asking = || asking(read(Since::Start, Live::Events));
-        let held = instance.hold(asking(), &target(&query)).await;
-        assert!(header(&held, "grip-link").ends_with("; timeout=10"), "{}", header(&held, "grip-link"));
-        instance.runtime().sleep(10_000).await;
-        let last = instance.hold(asking(), &target(&query)).await;
-        assert_eq!((last.status, last.header("grip-hold")), (200, None), "its deadline");
     });
 }
 
@@ -150,45 +112,18 @@ fn a_poll_is_handed_over_with_the_place_where_it_began_or_answered() {
     world.run(async {
         ask(&instance, "doc", create()).await;
         let poll = || asking(read(Since::Now, Live::LongPoll));
-        let given = target("offset=now&live=long-poll&cursor=3&token=t");
+        let given = "offset=now&live=long-poll&cursor=3&token=t";
         let place = ask(&instance, "doc", read(Since::Now, Live::No)).await;
-        let query = instance.before_hold(poll(), &given).await.unwrap();
+        let query = instance.before_hold(poll(), given).await.unwrap();
         assert_eq!(
             query,
             format!("offset={}&live=long-poll&cursor=3&token=t", header(&place, "stream-next-offset"))
         );
         let edit = update(7, "edit");
         ask(&instance, "doc", append(&edit)).await;
-        let begun = instance.before_hold(asking(read(Since::Start, Live::LongPoll)), &given).await;
+        let begun = instance.before_hold(asking(read(Since::Start, Live::LongPoll)), given).await;
         assert!(contains(&begun.unwrap_err().body, &edit));
-        let events = instance.before_hold(asking(read(Since::Now, Live::Events)), &given).await;
-        assert_eq!(events.unwrap(), given.query, "it goes on at places by itself");
         let missing = Asking { doc: DocName::new("none").unwrap(), ..poll() };
-        assert_eq!(instance.before_hold(missing, &given).await.unwrap_err().status, 404);
-    });
-}
-
-#[test]
-fn an_event_stream_of_a_document_that_is_gone_or_of_a_token_that_ended_is_over() {
-    let world = World::new();
-    let instance = world.instance(Some(PROXY));
-    world.run(async {
-        let query = format!("offset=0&live=sse&opened={}", world.now());
-        let events = || asking(read(Since::Start, Live::Events));
-        assert_eq!(
-            instance.hold(events(), &target("offset=0&live=sse")).await.status,
-            404,
-            "its first answer"
-        );
-        let on = instance.hold(events(), &target(&query)).await;
-        assert_eq!((on.status, on.body.len(), on.header("grip-hold")), (200, 0, None));
-        let refusal = || Reply::from(yonder_core::http::ApiError::forbidden("it has ended"));
-        let told = |query: &str, signature: Option<&str>| {
-            instance.refused(refusal(), &target(query), signature).status
-        };
-        let signed = signature();
-        assert_eq!(told(&query, Some(&signed)), 200);
-        assert_eq!(told(&query, None), 403);
-        assert_eq!(told("offset=0&live=sse", Some(&signed)), 403);
+        assert_eq!(instance.before_hold(missing, given).await.unwrap_err().status, 404);
     });
 }

@@ -120,14 +120,7 @@ impl Server {
 
     fn respond(&mut self, route: Route, mut request: Request) -> Result<Option<Answered<Fastly>>, ApiError> {
         let asking = match route {
-            Route::Reply(reply) if reply.status < 400 => return Ok(Some(Answered::Reply(reply))),
-            Route::Reply(refused) => {
-                let target = web::target(&request);
-                let told = |instance: Rc<Instance<Fastly>>| {
-                    instance.refused(refused.clone(), &target, web::header(&request, "grip-sig"))
-                };
-                return Ok(Some(Answered::Reply(self.instance().map_or_else(|_| refused.clone(), told))));
-            }
+            Route::Reply(reply) => return Ok(Some(Answered::Reply(reply))),
             Route::Socket(granted) => {
                 let Some(head) = grip::Head::read(|name| web::header(&request, name)) else {
                     return web::hand_off(request).map(|()| None);
@@ -155,21 +148,21 @@ impl Server {
         self.run(async move { instance.ask(asking).await }).map(Some)
     }
 
-    /// Answers a read that waits, or hands it to Fanout to do the waiting. Where there is none, this waits itself.
+    /// Answers a long-poll, or hands it to Fanout to do the waiting. Where there is none, this waits itself.
     fn wait(
         &mut self,
         instance: &Rc<Instance<Fastly>>,
         asking: Asking,
         mut request: Request,
     ) -> Result<Option<Answered<Fastly>>, ApiError> {
-        let (instance, target) = (Rc::clone(instance), web::target(&request));
+        let instance = Rc::clone(instance);
         if instance.is_proxied(web::header(&request, "grip-sig")) {
-            let held = async move { instance.hold(asking, &target).await };
+            let held = async move { instance.hold(asking).await };
             return self.run(held).map(|reply| Some(Answered::Reply(reply)));
         }
-        let begun = Rc::clone(&instance);
-        match self.run(async move { begun.before_hold(asking, &target).await })? {
-            Ok(target) => web::retarget(&mut request, &target),
+        let (begun, query) = (Rc::clone(&instance), request.get_query_str().unwrap_or_default().to_owned());
+        match self.run(async move { begun.before_hold(asking, &query).await })? {
+            Ok(query) => request.set_query_str(query),
             Err(reply) => return Ok(Some(Answered::Reply(reply))),
         }
         let route = web::routed(&self.config, &request);

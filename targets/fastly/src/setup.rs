@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use yonder_core::grip::Proxies;
 use yonder_core::http::{Access, Config};
 use yonder_core::kv::KvError;
-use yonder_core::limits::Limits;
+use yonder_core::limits::{Limits, Reread};
 use yonder_core::settings;
 
 const ADVICE: &str = "Give it a key in the Secret Store 'yonder_secrets' as 'yonder_auth_key', or open it to everyone \
@@ -54,7 +54,10 @@ impl Settings {
     }
 }
 
-/// A key is written once a second at most.
+/// A key is written once a second at most. A request may take 50 ms of the processor: an event stream that reads the log
+/// again four times a second, and less often while nothing comes, takes less than half of that.
 fn limits() -> Limits {
-    Limits { presence_pause: 1_100, ..Limits::of_functions() }
+    let limits = Limits::of_functions();
+    let reread = Reread { first: 250, steady: 400, ..limits.reread };
+    Limits { presence_pause: 1_100, reread, ..limits }
 }

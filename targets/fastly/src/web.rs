@@ -12,7 +12,6 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use yonder_core::grip;
 use yonder_core::http::{ApiError, COMMON_HEADERS, Config, Reply, Request as CoreRequest, Route};
-use yonder_core::instance::Target;
 
 /// This service, as Fanout reaches it, and where is published: backends, as `fastly.toml` has them.
 const SELF: &str = "self";
@@ -21,16 +20,6 @@ const PUBLISHER: &str = "publisher";
 /// A header of text.
 pub(crate) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.get_header(name)?.to_str().ok()
-}
-
-/// How it was asked for.
-pub(crate) fn target(request: &Request) -> Target {
-    let (url, authorization) = (request.get_url(), header(request, "authorization"));
-    Target {
-        path: url.path().to_owned(),
-        query: url.query().unwrap_or_default().to_owned(),
-        authorization: authorization.map(str::to_owned),
-    }
 }
 
 /// Posts JSON, and awaits that it was taken.
@@ -45,12 +34,7 @@ pub(crate) async fn post(url: &str, authorization: Option<&str>, body: String) -
     if answer.get_status().is_success() { Ok(()) } else { Err(format!("status {}", answer.get_status())) }
 }
 
-/// Gives a request another query, encoded as it is.
-pub(crate) fn retarget(request: &mut Request, query: &str) {
-    request.set_query_str(query);
-}
-
-/// Hands a WebSocket, or a read that waits, to Fanout, which asks this service about it.
+/// Hands a WebSocket, or a long-poll, to Fanout, which asks this service about it.
 pub(crate) fn hand_off(request: Request) -> Result<(), ApiError> {
     let Err(error) = request.handoff_fanout(SELF) else { return Ok(()) };
     let cause = error.root_cause();

@@ -1,9 +1,9 @@
 //! Requests that the proxy holds: a number that grows by one with each `POST /held/add`.
-//! `GET /held/poll?seen=N` is answered once it is above N; `GET /held/stream?seen=N` tells each number.
+//! `GET /held/poll?seen=N` is answered once it is above N.
 
 use crate::http::Asked;
 use std::sync::atomic::{AtomicU64, Ordering};
-use yonder_core::grip::hold::{Channel, Hold};
+use yonder_core::grip::hold::{self, Channel};
 use yonder_core::grip::publish::{Format, Item};
 use yonder_core::http::{ApiError, Reply};
 use yonder_core::log::Offset;
@@ -22,25 +22,16 @@ pub(crate) fn answer(number: &AtomicU64, asked: &Asked) -> (Reply, Vec<Item>) {
     match asked.path.as_str() {
         "/held/add" => {
             let id = Offset::new(number.fetch_add(1, Ordering::SeqCst) + 1).to_string();
-            let formats = vec![Format::AskAgain, Format::AskForMore];
+            let formats = vec![Format::AskAgain];
             let item = Item { channel: CHANNEL.to_owned(), sender: None, id: Some(id), formats };
             (Reply::empty(204), vec![item])
         }
         "/held/poll" if now > seen => (text(now.to_string()), Vec::new()),
         "/held/poll" => {
-            (held(text("nothing".to_owned()), &Hold::Response { timeout: TIMEOUT }, &channels), Vec::new())
-        }
-        "/held/stream" => {
-            let lines: String = (seen + 1..=now).map(|number| format!("{number}\n")).collect();
-            let next = Some((format!("/held/stream?seen={now}"), 30));
-            let hold = Hold::Stream { next, keep_alive: Some(("alive\n".to_owned(), 1)) };
-            (held(text(lines), &hold, &channels), Vec::new())
+            let mut reply = text("nothing".to_owned());
+            reply.headers.extend(hold::headers(&channels, TIMEOUT));
+            (reply, Vec::new())
         }
         _ => (ApiError::not_found().into(), Vec::new()),
     }
-}
-
-fn held(mut reply: Reply, hold: &Hold, channels: &[Channel]) -> Reply {
-    reply.headers.extend(hold.headers(channels));
-    reply
 }

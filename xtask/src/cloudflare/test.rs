@@ -49,7 +49,7 @@ const REPORTERS: [&str; 4] = [
 
 /// With the commands that start it.
 fn hosted(run: &mut Command) -> Result<&mut Command> {
-    let (open, closed) = up::cloudflare_templates()?;
+    let (open, closed) = up::templates("cloudflare", "")?;
     Ok(run.env("YONDER_UP", open).env("YONDER_UP_AUTH", closed).env("YONDER_SKIP", LACKS))
 }
 
