@@ -123,7 +123,7 @@ describe('behind nginx that passes upgrades', options, () => {
     assert.deepEqual(list(typist.doc), ['by socket', 'by HTTP'])
   })
 
-  test('a socket that is refused says why by its close code', async t => {
+  test('a socket that is refused says why by its close code', needs('dot-segments'), async t => {
     const raw = await dial(t, upgrading, '/ws/a/../b')
     const { code, reason } = await raw.untilClosed()
     assert.equal(code, 4400, reason)

@@ -35,11 +35,23 @@ pub(crate) struct Service {
     pub(crate) prebuilt: bool,
     /// Whether Fanout is enabled.
     pub(crate) fanout: bool,
+    /// Where Fanout takes what is published, on 127.0.0.1, if that matters.
+    pub(crate) control: Option<u16>,
+    /// Where it is published instead.
+    pub(crate) publisher: Option<String>,
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Self { port: 7676, data: "data/fastly".into(), vars: Vec::new(), prebuilt: false, fanout: true }
+        Self {
+            port: 7676,
+            data: "data/fastly".into(),
+            vars: Vec::new(),
+            prebuilt: false,
+            fanout: true,
+            control: None,
+            publisher: None,
+        }
     }
 }
 
@@ -90,8 +102,9 @@ pub(crate) fn up(service: &Service) -> Result {
         build(&Output::Shown)?;
     }
     let module = built()?;
-    let (control, key, issuer) = (free_port()?, "for this machine only", "yonder-up");
-    let publisher = format!("http://127.0.0.1:{control}");
+    let (key, issuer) = ("for this machine only", "yonder-up");
+    let control = service.control.map_or_else(free_port, Ok)?;
+    let publisher = service.publisher.clone().unwrap_or_else(|| format!("http://127.0.0.1:{control}"));
     let mut vars = service.vars.clone();
     // Like the native server: without a key, for this machine only.
     let is_set = |name: &str| service.vars.iter().any(|var| var.split('=').next() == Some(name));
@@ -109,19 +122,18 @@ pub(crate) fn up(service: &Service) -> Result {
     fs::write(&manifest, text).map_err(|error| failed("write", &manifest, error))?;
     let mut args = vec!["-C".into(), manifest.into_os_string()];
     args.extend(["--addr".into(), format!("127.0.0.1:{}", service.port).into()]);
-    if !service.fanout {
-        args.push(module.into_os_string());
-        return Err(format!("the module does not start: {}", runtime(&viceroy).args(args).exec()));
-    }
     let (front, handoff) = (free_port()?, free_port()?);
-    args.extend(["--local-pushpin-proxy-port".into(), handoff.to_string().into(), module.into_os_string()]);
-    pushpin::install(&Output::Shown)?;
+    if service.fanout {
+        args.extend(["--local-pushpin-proxy-port".into(), handoff.to_string().into()]);
+        pushpin::install(&Output::Shown)?;
+    }
+    args.push(module.into_os_string());
     let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
     let mut script = runtime(Path::new("node"));
     script.arg(root().join("tests/grip/up.mjs")).arg("--xtask").arg(this);
-    let ports =
-        [("--port", front), ("--handoff", handoff), ("--control", control), ("--backend", service.port)];
-    for (name, port) in ports {
+    let of_fanout = [("--handoff", handoff), ("--control", control)];
+    let ports = [("--port", front), ("--backend", service.port)];
+    for (name, port) in ports.into_iter().chain(of_fanout.into_iter().filter(|_| service.fanout)) {
         script.args([name, &port.to_string()]);
     }
     script.args(["--key", key, "--issuer", issuer, "--route", SELF, "--"]).arg(viceroy).args(args);

@@ -39,6 +39,7 @@ cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebu
                                                as an option: --sse-seconds 5 is --var YONDER_SSE_SECONDS=5.
                                                --prebuilt runs what was built before, as it is
 cargo xtask up fastly [--port P] [--data DIR] [--no-fanout] [--var NAME=VALUE]... [--prebuilt]
+                      [--control PORT] [--publisher URL]
                                                The same for the module for Fastly Compute, in Viceroy, with Pushpin
                                                as Fanout; what it keeps ends with it, DIR has its configuration only
 cargo xtask up spin [--port P] [--data DIR] [--grip] [--var NAME=VALUE]... [--host WORD]... [--prebuilt]
@@ -182,6 +183,10 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             (Command::UpFastly(service), Long("data")) => service.data = args.value()?.into(),
             (Command::UpFastly(service), Long("prebuilt")) => service.prebuilt = true,
             (Command::UpFastly(service), Long("no-fanout")) => service.fanout = false,
+            (Command::UpFastly(service), Long("control")) => service.control = Some(args.value()?.parse()?),
+            (Command::UpFastly(service), Long("publisher")) => {
+                service.publisher = Some(args.value()?.parse()?)
+            }
             (Command::UpFastly(service), Long("var")) => service.vars.push(args.value()?.parse()?),
             (Command::UpFastly(service), Long(option)) if let Some(name) = up::variable(option) => {
                 let value = args.value()?.string()?;

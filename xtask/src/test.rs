@@ -119,7 +119,8 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
     done.extend(grip.map(|step| step.with(pushpin::test).end()));
     done.extend(spin.map(|step| step.with(spin::test).with(spin::scenarios).with(spin::interop).end()));
-    done.extend(fastly.map(|step| step.with(fastly::test::package).with(fastly::test::interop).end()));
+    let own = |step: Step| step.with(fastly::test::package).with(fastly::test::scenarios);
+    done.extend(fastly.map(|step| own(step).with(fastly::test::interop).end()));
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
 

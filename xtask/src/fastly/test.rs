@@ -1,7 +1,7 @@
 //! Tests of the module for Fastly Compute: what is published, its scenarios of its own, and those of every host.
 
 use super::{build, module_path, viceroy};
-use crate::run::{Output, Result, command, failed, scratch};
+use crate::run::{Output, Result, command, failed, root, scratch};
 use crate::tools::{nginx, npm};
 use crate::{pushpin, up, wasm_opt};
 use std::fs;
@@ -57,6 +57,27 @@ fn fastly(cli: &Path, words: &[&str]) -> Result<Command> {
     }
     Ok(fastly)
 }
+
+/// What is true of the module in this host only: what Fanout loses, who says that it is Fanout, and many at once.
+pub(crate) fn scenarios(output: &Output) -> Result {
+    set_up(output)?;
+    npm("tests/interop", output)?;
+    let mut run = command("node");
+    // Two of Pushpin are enough for two cores.
+    run.args(["--test", "--test-concurrency=2", "--test-timeout=200000", "--test-force-exit"]);
+    run.args(REPORTERS).arg(".").current_dir(root().join("tests/fastly"));
+    let (up, _) = up::templates("fastly", "")?;
+    run.env("YONDER_FASTLY", up).env("YONDER_SKIP", format!("{LACKS},held-limit"));
+    output.run(&mut run)
+}
+
+/// As they come, and what failed at the end. Paths are those of the tests' folder.
+const REPORTERS: [&str; 4] = [
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=../interop/failures.mjs",
+    "--test-reporter-destination=stdout",
+];
 
 /// Every host's scenarios: whole with Fanout; and without it what is answered over HTTP, where reads wait in the function.
 pub(crate) fn interop(output: &Output) -> Result {
