@@ -10,9 +10,12 @@ use yonder_core::request::{DocRequest, Live, Read, Since};
 use yonder_core::{ConnId, Input, wire};
 
 fn loads(table: &Table) -> Vec<u64> {
-    let since = |request: &LogOp| match request {
-        LogOp::Load { since } | LogOp::Follow { since } => Some(since.number()),
-        _ => None,
+    let since = |request: &LogOp| {
+        if let LogOp::Load { since } | LogOp::Follow { since } = request {
+            Some(since.number())
+        } else {
+            None
+        }
     };
     table.asked.iter().filter_map(|(_, request)| since(request)).collect()
 }
