@@ -1,9 +1,9 @@
 //! The test host for Spin components: built once for each state of its sources.
 
 use crate::run::{Output, Result, answer, cargo, command, failed, root, target};
-use crate::tools::{cache, finish, nginx, npm, redis, rust_targets};
+use crate::tools::{cache, finish, npm, redis, rust_targets};
 use crate::up::quoted;
-use crate::{up, wasm_opt};
+use crate::{test, wasm_opt};
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -172,14 +172,8 @@ pub(crate) fn interop(output: &Output) -> Result {
     npm("tests/interop", output)?;
     let mut result = Ok(());
     for Run { options, lacks, files } in RUNS {
-        let (open, closed) = up::templates("spin", options)?;
-        let mut run = command("node");
-        run.arg("tests/interop/run.mjs").args(files).env("NGINX", nginx(output)?);
-        run.env("YONDER_SKIP", format!("{LACKS}{lacks}"))
-            .env("YONDER_UP", open)
-            .env("YONDER_UP_AUTH", closed);
         // Each says what fails.
-        result = result.and(output.run(&mut run));
+        result = result.and(test::scenarios("spin", options, &format!("{LACKS}{lacks}"), files, output));
     }
     result
 }

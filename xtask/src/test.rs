@@ -119,7 +119,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(openapi.map(|step| step.with(test_openapi).end()));
     done.extend(grip.map(|step| step.with(pushpin::test).end()));
     done.extend(spin.map(|step| step.with(spin::test).with(spin::scenarios).with(spin::interop).end()));
-    let own = |step: Step| step.with(fastly::test::package).with(fastly::test::scenarios);
+    let own = |step: Step| step.with(fastly::test::package).with(fastly::test::own);
     done.extend(fastly.map(|step| own(step).with(fastly::test::interop).end()));
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
@@ -206,6 +206,24 @@ fn test_interop(output: &Output) -> Result {
     run.arg("tests/interop/run.mjs").env("YONDER_UP", server).env("CHROMIUM", chromium).env("NGINX", nginx);
     output.run(&mut run)
 }
+
+/// Every host's scenarios, or these files of them, against what is built for a host; `lacks`: what that openly lacks, see
+/// `tests/interop/host.mjs`.
+pub(crate) fn scenarios(host: &str, options: &str, lacks: &str, files: &[&str], output: &Output) -> Result {
+    let (open, closed) = up::templates(host, options)?;
+    let mut run = command("node");
+    run.arg("tests/interop/run.mjs").args(files).env("NGINX", tools::nginx(output)?);
+    run.env("YONDER_SKIP", lacks).env("YONDER_UP", open).env("YONDER_UP_AUTH", closed);
+    output.run(&mut run)
+}
+
+/// For Node's test runner in a folder beside `tests/interop`: tests as they come, and what failed at the end.
+pub(crate) const REPORTERS: [&str; 4] = [
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=../interop/failures.mjs",
+    "--test-reporter-destination=stdout",
+];
 
 /// Asks a server what its description says that it can be asked.
 pub(crate) const OPENAPI: [&str; 3] = ["--test", "--test-reporter=spec", "tests/openapi/fuzz.mjs"];

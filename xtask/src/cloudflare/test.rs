@@ -2,7 +2,7 @@
 
 use crate::cloudflare::{built, folder, node, program};
 use crate::run::{Output, Result, command, failed, root, scratch};
-use crate::test::{OPENAPI, set_up_openapi};
+use crate::test::{OPENAPI, REPORTERS, set_up_openapi};
 use crate::{tools, up};
 use std::fs;
 use std::process::Command;
@@ -38,14 +38,6 @@ pub(crate) fn interop(output: &Output) -> Result {
     run.args(OPENAPI).env("SCHEMATHESIS", packages);
     scenarios.and(output.run(hosted(&mut run)?))
 }
-
-/// As they come, and what failed at the end. Paths are those of the tests' folder.
-const REPORTERS: [&str; 4] = [
-    "--test-reporter=spec",
-    "--test-reporter-destination=stdout",
-    "--test-reporter=../interop/failures.mjs",
-    "--test-reporter-destination=stdout",
-];
 
 /// With the commands that start it.
 fn hosted(run: &mut Command) -> Result<&mut Command> {

@@ -2,7 +2,8 @@
 
 use super::{build, module_path, viceroy};
 use crate::run::{Output, Result, command, failed, root, scratch};
-use crate::tools::{nginx, npm};
+use crate::test::{REPORTERS, scenarios};
+use crate::tools::npm;
 use crate::{pushpin, up, wasm_opt};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ fn fastly(cli: &Path, words: &[&str]) -> Result<Command> {
 }
 
 /// What is true of the module in this host only: what Fanout loses, who says that it is Fanout, and many at once.
-pub(crate) fn scenarios(output: &Output) -> Result {
+pub(crate) fn own(output: &Output) -> Result {
     set_up(output)?;
     npm("tests/interop", output)?;
     let mut run = command("node");
@@ -71,28 +72,14 @@ pub(crate) fn scenarios(output: &Output) -> Result {
     output.run(&mut run)
 }
 
-/// As they come, and what failed at the end. Paths are those of the tests' folder.
-const REPORTERS: [&str; 4] = [
-    "--test-reporter=spec",
-    "--test-reporter-destination=stdout",
-    "--test-reporter=../interop/failures.mjs",
-    "--test-reporter-destination=stdout",
-];
-
 /// Every host's scenarios: whole with Fanout; and without it what is answered over HTTP, where reads wait in the function.
 pub(crate) fn interop(output: &Output) -> Result {
     set_up(output)?;
     npm("tests/interop", output)?;
     let mut result = Ok(());
     for (options, lacks, files) in [("", ",held-limit", &[] as &[&str]), ("--no-fanout", ",sockets", &HTTP)] {
-        let (open, closed) = up::templates("fastly", options)?;
-        let mut run = command("node");
-        run.arg("tests/interop/run.mjs").args(files).env("NGINX", nginx(output)?);
-        run.env("YONDER_SKIP", format!("{LACKS}{lacks}"))
-            .env("YONDER_UP", open)
-            .env("YONDER_UP_AUTH", closed);
         // Each says what fails.
-        result = result.and(output.run(&mut run));
+        result = result.and(scenarios("fastly", options, &format!("{LACKS}{lacks}"), files, output));
     }
     result
 }
