@@ -1,6 +1,6 @@
 // What stands between Viceroy and Pushpin. Viceroy 0.22 forgets what it reads together with the head of an answer with 101: the
 // first frames of a socket, most often of one that is refused. So what is behind that head waits until it was read.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -43,10 +43,13 @@ async function answer (proxy, host) {
   }
 }
 
-/** Whether the other end of a connection, on this machine, has not yet taken all that was sent. */
+const TABLE = '/proc/net/tcp'
+
+/** Whether the other end of a connection, on this machine, has not yet taken all that was sent, where the system tells. */
 function isUnread (socket) {
+  if (!existsSync(TABLE)) return false
   const hex = port => port?.toString(16).toUpperCase().padStart(4, '0')
   const there = `0100007F:${hex(socket.remotePort)} 0100007F:${hex(socket.localPort)} `
-  const line = readFileSync('/proc/net/tcp', 'utf8').split('\n').find(line => line.includes(there))
+  const line = readFileSync(TABLE, 'utf8').split('\n').find(line => line.includes(there))
   return line !== undefined && !/ [0-9A-F]{8}:0{8} /.test(line)
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds what is measured, sets up the peers, and hands over to `yonder-bench`, or to Node.js.
 
 use crate::run::{Output, Result, cargo, command, root, target};
-use crate::{cloudflare, spin, tools, up};
+use crate::{cloudflare, fastly, spin, tools, up};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -23,6 +23,8 @@ pub(crate) enum Name {
     Cloudflare,
     /// The Spin component beside an empty one in the same host.
     Spin,
+    /// The module for Fastly in Viceroy, with Pushpin: as [`Name::Transports`].
+    Fastly,
 }
 
 impl FromStr for Name {
@@ -35,7 +37,11 @@ impl FromStr for Name {
             "transports" => Ok(Self::Transports),
             "cloudflare" => Ok(Self::Cloudflare),
             "spin" => Ok(Self::Spin),
-            _ => Err("there are the benchmarks native, store, transports, cloudflare and spin".to_owned()),
+            "fastly" => Ok(Self::Fastly),
+            _ => {
+                Err("there are the benchmarks native, store, transports, cloudflare, spin and fastly"
+                    .to_owned())
+            }
         }
     }
 }
@@ -70,6 +76,13 @@ pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
             bench = command("node");
             bench.arg("tests/bench/spin/bench.mjs").env("YONDER_SPIN", component).env("EMPTY", empty);
             bench.env("REDIS_SERVER", tools::redis(&Output::Shown)?);
+        }
+        Name::Fastly => {
+            fastly::test::set_up(&Output::Shown)?;
+            let scripts = tools::npm("tests/interop", &Output::Shown)?;
+            bench = command("node");
+            bench.arg(scripts.join("latency.mjs")).env("YONDER_UP", up::templates("fastly", "")?.0);
+            bench.env("YONDER_SKIP", "metrics");
         }
         Name::Transports => {
             Output::Shown.run(build.args(["-p", "yonder"]))?;
