@@ -4,10 +4,13 @@
 import { atEnd } from '../interop/ending.mjs'
 import { Host } from '../interop/host.mjs'
 
-/** Starts it, until the end of test `t`. `words`: those of `cargo xtask up fastly`; `vars`: settings, `{ NAME: VALUE }`. */
-export async function up (t, { words = [], vars = {} } = {}) {
+/**
+ * Starts it, until the end of test `t`. `words`: those of `cargo xtask up fastly`; `vars`: settings, `{ NAME: VALUE }`;
+ * `limit`: words before the command.
+ */
+export async function up (t, { words = [], vars = {}, limit } = {}) {
   const options = [...words, ...Object.entries(vars).flatMap(([name, value]) => ['--var', `YONDER_${name.toUpperCase()}=${value}`])]
-  const host = await Host.up({ template: process.env.YONDER_FASTLY, options: options.map(String) })
+  const host = await Host.up({ template: process.env.YONDER_FASTLY, options: options.map(String), limit })
   atEnd(t, () => host.down())
   return host
 }

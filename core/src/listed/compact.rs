@@ -8,7 +8,8 @@ use crate::collections::{Map, Set};
 use crate::kv::entry::{Covers, LAYER_NAMES_MAX, Layer, NAMES_MAX};
 use crate::kv::{Kv, ListKv};
 use crate::log::{Life, LogError, Tail};
-use crate::{replica, update};
+use crate::replica;
+use crate::update::{self, Summary};
 use bytes::Bytes;
 
 /// The update that changes nothing.
@@ -50,8 +51,10 @@ impl<K: ListKv> Listed<K> {
         let most = self.config.compaction_reads.clamp(2, NAMES_MAX);
         let merged: Set<_> = live.entries.iter().take(most).copied().collect();
         let updates: Vec<_> = self.bodies(kv, live, &merged).await?.into_iter().flatten().collect();
-        let snapshot = replica::compact(updates.clone()).map_err(|_| LogError::Corrupt)?;
-        if !covers(&snapshot, &updates) {
+        let inspected: Result<Vec<_>, _> = updates.iter().map(|update| update::inspect(update)).collect();
+        let inspected = inspected.map_err(|_| LogError::Corrupt)?;
+        let snapshot = replica::compact(updates).map_err(|_| LogError::Corrupt)?;
+        if !covers(&snapshot, &inspected) {
             return Err(LogError::Corrupt.into());
         }
         let updates = if *snapshot == *EMPTY { Vec::new() } else { vec![snapshot] };
@@ -120,16 +123,12 @@ fn covers_of(live: &Live, merged: &Set<EntryKey>) -> Covers {
 }
 
 /// Whether a snapshot has every struct that these updates have, by the clocks.
-fn covers(snapshot: &Bytes, updates: &[Bytes]) -> bool {
+fn covers(snapshot: &Bytes, updates: &[Summary]) -> bool {
     let Ok(snapshot) = update::inspect(snapshot) else { return false };
     let clocks: Map<_, _> =
         snapshot.clients.iter().map(|section| (section.client, (section.covers, section.end))).collect();
-    updates.iter().all(|update| {
-        update::inspect(update).is_ok_and(|update| {
-            update.clients.iter().all(|section| {
-                let (covers, end) = clocks.get(&section.client).copied().unwrap_or_default();
-                section.covers <= covers && section.end <= end
-            })
-        })
+    updates.iter().flat_map(|update| &update.clients).all(|section| {
+        let (covers, end) = clocks.get(&section.client).copied().unwrap_or_default();
+        section.covers <= covers && section.end <= end
     })
 }

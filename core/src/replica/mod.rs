@@ -32,6 +32,10 @@ use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
 /// Merging is quadratic in the number of its inputs in yrs 0.28, so it is done in steps of this many.
 const MERGE_WIDTH: usize = 32;
 
+/// Bytes of a snapshot from which deleted content is collected, at most. A Wasm instance has 128 MiB on most hosts, and it
+/// takes the document four times.
+const COLLECTED_MAX: usize = if cfg!(target_family = "wasm") { 12 << 20 } else { usize::MAX };
+
 /// Checks an update that a peer sent: first its structure, then by decoding it.
 pub fn validate(update: &[u8]) -> Result<Summary, UpdateError> {
     let mut has_json = false;
@@ -156,11 +160,11 @@ impl Replica {
 ///
 /// Deleted content is collected, but only when nothing waits for a missing update: a replica that has
 /// pending updates would leave them out (`storage.md`, I6). Nor is it where types are nested beyond all
-/// measure, or where it would take the square of a document that is made for it.
+/// measure, or where it would take the square of a document that is made for it, or more memory than there is.
 pub fn compact(updates: Vec<Bytes>) -> Result<Bytes, UpdateError> {
     let merged = merge(updates)?;
     let summary = update::inspect(&merged)?;
-    if summary.gaps || !effort::is_feasible(&merged)? {
+    if summary.gaps || merged.len() > COLLECTED_MAX || !effort::is_feasible(&merged)? {
         return Ok(merged);
     }
     // The library refuses what stands in an item that holds no type, where yjs only drops it: nothing is collected then.
@@ -187,28 +191,38 @@ fn collect(merged: &[u8]) -> Result<Option<Vec<u8>>, UpdateError> {
     if txn.has_missing_updates() {
         return Ok(None);
     }
-    Ok(Some(txn.encode_state_as_update_v1(&StateVector::default())))
+    let mut collected = txn.encode_state_as_update_v1(&StateVector::default());
+    collected.shrink_to_fit();
+    Ok(Some(collected))
 }
 
+/// Parts are let go of as they are read: a document may be large.
 fn merge(mut parts: Vec<Bytes>) -> Result<Bytes, UpdateError> {
     while parts.len() > 1 {
-        parts = parts
-            .chunks(MERGE_WIDTH)
-            .map(|chunk| match chunk {
-                [single] => Ok(single.clone()),
-                several => guard(|| merge_once(several)),
-            })
-            .collect::<Result<_, _>>()?;
+        let mut merged = Vec::with_capacity(parts.len().div_ceil(MERGE_WIDTH));
+        let mut rest = parts.into_iter();
+        while let Some(first) = rest.next() {
+            let several: Vec<_> =
+                core::iter::once(first).chain(rest.by_ref().take(MERGE_WIDTH - 1)).collect();
+            merged.push(guard(|| merge_once(several))?);
+        }
+        parts = merged;
     }
     Ok(parts.pop().unwrap_or_else(|| Bytes::from_static(Update::EMPTY_V1)))
 }
 
-fn merge_once(parts: &[Bytes]) -> Result<Bytes, UpdateError> {
+fn merge_once(mut parts: Vec<Bytes>) -> Result<Bytes, UpdateError> {
+    if parts.len() < 2 {
+        return parts.pop().ok_or(UpdateError::Library);
+    }
     let updates = parts
-        .iter()
-        .map(|part| Update::decode_v1(part).map_err(|_| UpdateError::Library))
+        .into_iter()
+        .map(|part| Update::decode_v1(&part).map_err(|_| UpdateError::Library))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Update::merge_updates(updates).encode_v1().into())
+    let mut merged = Update::merge_updates(updates).encode_v1();
+    // It has grown by doubling.
+    merged.shrink_to_fit();
+    Ok(merged.into())
 }
 
 fn guard<T>(work: impl FnOnce() -> Result<T, UpdateError>) -> Result<T, UpdateError> {
