@@ -45,7 +45,7 @@ export const CAPABILITIES = {
   'one-owner': 'one process owns a document, knows at once what happens to it, and forgets who is present when it ends',
   direct: 'clients reach it without a proxy, which answers some of hundreds of requests at once with 502, and some that come while it starts never',
   'unread-bodies': 'a body that is too long is refused before it has come',
-  'held-limit': 'reads are held by the host itself, which bounds how many of a document it holds',
+  'held-limit': 'one process holds the reads of a document, and bounds how many',
   'long-streams': 'an event stream goes on for longer than 30 s unless told otherwise',
   'one-offset': 'all who have the same have the same offset, whether they read or wrote it'
 }
