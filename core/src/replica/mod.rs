@@ -34,7 +34,7 @@ const MERGE_WIDTH: usize = 32;
 
 /// Bytes of a snapshot from which deleted content is collected, at most. A Wasm instance has 128 MiB on most hosts, and it
 /// takes the document four times.
-const COLLECTED_MAX: usize = if cfg!(target_family = "wasm") { 12 << 20 } else { usize::MAX };
+const COLLECTED_MAX: usize = if cfg!(target_family = "wasm") { 12 << 20 } else { 1 << 30 };
 
 /// Checks an update that a peer sent: first its structure, then by decoding it.
 pub fn validate(update: &[u8]) -> Result<Summary, UpdateError> {
