@@ -107,10 +107,16 @@ async function latencies (writing) {
   const { next } = await read(host, await create(host, doc))
   const found = Object.fromEntries(Object.keys(READING).map(name => [name, []]))
   let start
-  const readers = Object.entries(READING).flatMap(([name, reading]) => Array.from({ length: READERS }, () => reading(host, doc, next, update => {
-    const number = Y.decodeUpdate(update).structs[0].id.clock
-    if (number >= WARM_UP) found[name].push(performance.now() - start - number * 1000 / RATE)
-  })))
+  const readers = Object.entries(READING).flatMap(([name, reading]) => Array.from({ length: READERS }, () => {
+    const seen = new Set() // several edits may come as one, and one may come again
+    return reading(host, doc, next, update => {
+      const { id: { clock }, length } = Y.decodeUpdate(update).structs[0]
+      for (let number = clock; number < clock + length; number++) {
+        if (number >= WARM_UP && !seen.has(number)) found[name].push(performance.now() - start - number * 1000 / RATE)
+        seen.add(number)
+      }
+    })
+  }))
   await Promise.all(readers.map(({ ready }) => ready))
   if (lacks('metrics')) await pauseFor(2_000)
   else await untilHeld(host, 2 * READERS, 'all that are held')
