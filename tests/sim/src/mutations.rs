@@ -162,8 +162,8 @@ pub const MUTATIONS: &[Mutation] = &[
         edits: &[
             (
                 "core/src/replica/mod.rs",
-                "if summary.gaps || !effort::is_feasible(&merged)? {",
-                "if summary.gaps && !BROKEN || !effort::is_feasible(&merged)? {",
+                "if summary.gaps || merged.len() > COLLECTED_MAX || !effort::is_feasible(&merged)? {",
+                "if summary.gaps && !BROKEN || merged.len() > COLLECTED_MAX || !effort::is_feasible(&merged)? {",
             ),
             (
                 "core/src/replica/mod.rs",
