@@ -14,8 +14,8 @@ import { until, within } from './waiting.mjs'
 const options = needs('streams', 'options')
 /** Whether it can be told how many are held, and what that costs the process that was started. */
 const counted = !lacks('metrics')
-/** Fewer where each connection is two, and a proxy holds one of them. */
-const EACH = lacks('light') ? 300 : 2_000
+/** Fewer where each connection is two, and where a proxy that loses some of what it wakes at once holds one of them. */
+const EACH = lacks('direct') ? 100 : lacks('light') ? 300 : 2_000
 /** Connections that are opened at once: less than a listener's queue. */
 const WAVE = lacks('direct') ? 30 : 100
 
