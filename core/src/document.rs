@@ -243,10 +243,11 @@ impl Document {
             self.compaction = None;
             match reply {
                 Ok(LogReply::Compacted(tail)) if tail.life == Life::Live => {
-                    (self.tail, self.tail_at) = (Some(tail), now);
-                    if self.residency.is_shared() {
+                    // One that is still too long is compacted on.
+                    if self.residency.is_shared() && !self.is_long(&tail, false, limits) {
                         self.compaction_rests_until = now.after(SHARED_REST);
                     }
+                    (self.tail, self.tail_at) = (Some(tail), now);
                     // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
                     // it again costs less than every further merge.
                     if matches!(self.state, State::Warm { .. }) {

@@ -163,6 +163,8 @@ pub struct KvConfig {
     pub void_after: u64,
     /// Entries that one compaction reads at most. A longer tail takes several.
     pub compaction_reads: usize,
+    /// A compaction merges, or deletes what was covered by others: not both, where a request may ask only so much (`listed`).
+    pub halves: bool,
 }
 
 impl Default for KvConfig {
@@ -175,6 +177,7 @@ impl Default for KvConfig {
             ack_within: 30_000,
             void_after: 900_000,
             compaction_reads: 64,
+            halves: false,
         }
     }
 }

@@ -104,6 +104,11 @@ pub struct Compaction {
     pub idle_updates: u64,
     /// Milliseconds that such a while takes.
     pub idle_after: u64,
+    /// By which factor the tail of a document that rooms share is longer before one compacts it to which is only
+    /// written: it does not have the document at hand, and may be gone before it is done.
+    pub written: u64,
+    /// The same before one does from which is read.
+    pub read: u64,
 }
 
 impl Limits {
@@ -155,7 +160,14 @@ impl Default for Limits {
             commit_pause: 0,
             store_patience: 10_000,
             replica_idle: 15_000,
-            compaction: Compaction { updates: 24, bytes: 256 << 10, idle_updates: 8, idle_after: 2_000 },
+            compaction: Compaction {
+                updates: 24,
+                bytes: 256 << 10,
+                idle_updates: 8,
+                idle_after: 2_000,
+                written: 4,
+                read: 1,
+            },
             reread: Reread { first: 100, steady: 300, most: 2_000, reads: 256, trust: 2_000 },
         }
     }

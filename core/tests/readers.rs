@@ -95,7 +95,13 @@ struct Play {
 impl Play {
     fn new() -> Self {
         let limits = Limits {
-            compaction: Compaction { updates: 12, bytes: 1024, idle_updates: 4, idle_after: 100 },
+            compaction: Compaction {
+                updates: 12,
+                bytes: 1024,
+                idle_updates: 4,
+                idle_after: 100,
+                ..Limits::default().compaction
+            },
             recent_updates: 3,
             recent_bytes: 200,
             store_patience: 1_000,

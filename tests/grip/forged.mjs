@@ -14,7 +14,8 @@ export const PROXY = 'http://127.0.0.1:9'
 export const GRIP_URL = `${PROXY}/?verify-iss=${ISSUER}&verify-key=${encodeURIComponent(KEY)}`
 
 const part = value => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
-const good = () => mint(KEY, { iss: ISSUER, exp: seconds(60) })
+/** What the proxy signs with, one minute long. */
+export const good = () => mint(KEY, { iss: ISSUER, exp: seconds(60) })
 
 /** What is sent as `Grip-Sig`, and what is wrong with it as the answer says. */
 const FORGED = {
@@ -31,13 +32,13 @@ const FORGED = {
   'without an issuer': [() => mint(KEY, { exp: seconds(60) }), /another issuer|malformed/],
   'alg none': [() => `${part({ alg: 'none', typ: 'JWT' })}.${part({ iss: ISSUER, exp: seconds(60) })}.`, /algorithm|malformed/],
   'alg none, signed all the same': [() => mint(KEY, { iss: ISSUER, exp: seconds(60) }, { alg: 'none' }), /algorithm/],
-  'ES256 of a key of its own': [() => es256({ iss: ISSUER, exp: seconds(60) }), /algorithm/],
+  'ES256 of a key of its own': [() => es256(), /algorithm/],
   'HS512': [() => hs512({ iss: ISSUER, exp: seconds(60) }), /algorithm/]
 }
 
-function es256 (claims) {
-  const signed = `${part({ alg: 'ES256', typ: 'JWT' })}.${part(claims)}`
-  const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+/** What Fanout signs with, one minute long: `key` is the private one. */
+export function es256 (key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey) {
+  const signed = `${part({ alg: 'ES256', typ: 'JWT' })}.${part({ iss: ISSUER, exp: seconds(60) })}`
   return `${signed}.${sign('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
 }
 
@@ -46,25 +47,25 @@ function hs512 (claims) {
   return `${signed}.${createHmac('sha512', KEY).update(signed).digest('base64url')}`
 }
 
+/** Posts events of a socket on `doc`, as a proxy would. */
+export function exchange (host, doc, signature, { events = 'OPEN\r\n', connection = 'c-1', ...headers } = {}) {
+  const named = { 'content-type': EVENTS, 'connection-id': connection, ...(signature === undefined ? {} : { 'grip-sig': signature }), ...headers }
+  return ask(host, 'POST', `/ws/${doc}`, { body: events, headers: named })
+}
+
 /** Tests of a host that takes `GRIP_URL` for its proxy. */
 export function forged (host) {
-  /** Posts events as a proxy would. */
-  function exchange (doc, signature, { events = 'OPEN\r\n', connection = 'c-1', ...headers } = {}) {
-    const named = { 'content-type': EVENTS, 'connection-id': connection, ...(signature === undefined ? {} : { 'grip-sig': signature }), ...headers }
-    return ask(host, 'POST', `/ws/${doc}`, { body: events, headers: named })
-  }
-
   /** Lines that the component wrote about a document's socket. */
   const said = doc => host.output.split('\n').filter(line => line.includes(`/ws/${doc}`))
 
   for (const [what, [signature, why]] of Object.entries(FORGED)) {
     test(`a Grip-Sig that is ${what} is refused and told once`, async () => {
       const doc = `forged-${Object.keys(FORGED).indexOf(what)}-`
-      const answer = await exchange(doc, signature())
+      const answer = await exchange(host, doc, signature())
       refused(answer, 403, 'FORBIDDEN')
       assert.match(answer.json.error.message, why)
       await until(() => said(doc).length > 0, 'it is told')
-      const again = await exchange(`${doc}again-`, signature())
+      const again = await exchange(host, `${doc}again-`, signature())
       assert.equal(again.status, 403)
       await until(() => said(`${doc}again-`).length > 0, 'it is told')
       assert.equal(said(`${doc}:`).length, 1, said(doc).join('\n'))
@@ -74,7 +75,7 @@ export function forged (host) {
   }
 
   test('a good one opens a socket', async () => {
-    const answer = await exchange('good', good())
+    const answer = await exchange(host, 'good', good())
     assert.equal(answer.status, 200, answer.text)
     assert.equal(answer.headers['content-type'], EVENTS)
     assert.match(answer.text, /^OPEN\r\n/)
@@ -82,9 +83,9 @@ export function forged (host) {
   })
 
   test('a session that we did not seal is not believed, and its socket is closed', async () => {
-    const opened = await exchange('sealed', good())
+    const opened = await exchange(host, 'sealed', good())
     const session = opened.headers['set-meta-session']
-    const goOn = (doc, headers) => exchange(doc, good(), { events: '', ...headers })
+    const goOn = (doc, headers) => exchange(host, doc, good(), { events: '', ...headers })
     const kept = await goOn('sealed', { 'meta-session': session })
     assert.equal(kept.status, 200)
     assert.doesNotMatch(kept.text, /CLOSE/)
@@ -96,9 +97,9 @@ export function forged (host) {
   })
 
   test('events that are none, and more than a request may bring, are refused', async () => {
-    refused(await exchange('events', good(), { events: 'OPEN\r\nNONSENSE\r\n' }), 400, 'INVALID_REQUEST')
-    refused(await exchange('events', good(), { events: 'TEXT ffffffff\r\nx\r\n' }), 400, 'INVALID_REQUEST')
-    refused(await exchange('events', good(), { connection: '' }), 400, 'INVALID_REQUEST')
+    refused(await exchange(host, 'events', good(), { events: 'OPEN\r\nNONSENSE\r\n' }), 400, 'INVALID_REQUEST')
+    refused(await exchange(host, 'events', good(), { events: 'TEXT ffffffff\r\nx\r\n' }), 400, 'INVALID_REQUEST')
+    refused(await exchange(host, 'events', good(), { connection: '' }), 400, 'INVALID_REQUEST')
     await host.assertHealthy()
   })
 }

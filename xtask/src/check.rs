@@ -9,11 +9,15 @@ use std::time::Instant;
 pub(crate) fn run() -> Result {
     tools::rust_targets(&wasm::TARGETS, &Output::Shown)?;
     tools::rust_targets(&[fastly::TARGET, spin::TARGET], &Output::Shown)?;
-    let checks: [(&str, Command); 9] = [
+    let checks: [(&str, Command); 10] = [
         ("fmt", fmt()),
         ("clippy", clippy()),
         ("clippy for Workers", clippy_for(cloudflare::PACKAGE, cloudflare::TARGET)),
         ("clippy for Fastly", clippy_for(fastly::PACKAGE, fastly::TARGET)),
+        (
+            "clippy for Fastly, its store faulty",
+            clippy_with(&["--all-features"], fastly::PACKAGE, fastly::TARGET),
+        ),
         ("clippy for Spin", clippy_for(spin::PACKAGE, spin::TARGET)),
         ("doc", doc()),
         ("doc for Workers", doc_for(cloudflare::PACKAGE, cloudflare::TARGET)),
@@ -59,8 +63,13 @@ fn clippy() -> Command {
 
 /// It is code for one kind of host only. The core is checked with it, as this host has it.
 fn clippy_for(package: &str, target: &str) -> Command {
+    clippy_with(&[], package, target)
+}
+
+fn clippy_with(features: &[&str], package: &str, target: &str) -> Command {
     let mut cargo = cargo();
-    cargo.args(["clippy", "--quiet", "-p", package, "--target", target, "--", "-D", "warnings"]);
+    cargo.args(["clippy", "--quiet", "-p", package, "--target", target]).args(features);
+    cargo.args(["--", "-D", "warnings"]);
     cargo
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Service {
     pub(crate) vars: Vec<String>,
     /// Run what was built before.
     pub(crate) prebuilt: bool,
+    /// Run the module whose store counts, and fails when a request says so.
+    pub(crate) faulty: bool,
     /// Whether Fanout is enabled.
     pub(crate) fanout: bool,
     /// Where Fanout takes what is published, on 127.0.0.1, if that matters.
@@ -48,6 +50,7 @@ impl Default for Service {
             data: "data/fastly".into(),
             vars: Vec::new(),
             prebuilt: false,
+            faulty: false,
             fanout: true,
             control: None,
             publisher: None,
@@ -57,23 +60,24 @@ impl Default for Service {
 
 /// Builds the module, and puts it where Fastly's command line looks for it: where cargo puts what it releases.
 pub(crate) fn build(output: &Output) -> Result {
+    compile(&[], output)?;
+    wasm_opt::make(&target()?.join(COMPILED), &module_path()?, output)
+}
+
+/// Builds the module for tests of what a store does that fails.
+fn build_faulty(output: &Output) -> Result {
+    compile(&["--features", "faulty"], output)?;
+    wasm_opt::make(&target()?.join(COMPILED), &faulty_path()?, output)
+}
+
+/// As cargo leaves it: with or without features, the same file.
+const COMPILED: &str = "wasm32-wasip1/wasm/yonder-fastly.wasm";
+
+fn compile(features: &[&str], output: &Output) -> Result {
     rust_targets(&[TARGET], output)?;
     let mut module = cargo();
-    module.args([
-        "build",
-        "--quiet",
-        "--bin",
-        PACKAGE,
-        "-p",
-        PACKAGE,
-        "--target",
-        TARGET,
-        "--profile",
-        "wasm",
-    ]);
-    output.run(&mut module)?;
-    let built = target()?.join(TARGET).join("wasm").join(format!("{PACKAGE}.wasm"));
-    wasm_opt::make(&built, &module_path()?, output)
+    module.args(["build", "--quiet", "--bin", PACKAGE, "-p", PACKAGE]);
+    output.run(module.args(["--target", TARGET, "--profile", "wasm"]).args(features))
 }
 
 /// Fastly's runtime.
@@ -85,9 +89,13 @@ fn module_path() -> Result<PathBuf> {
     Ok(target()?.join(TARGET).join("release").join(format!("{PACKAGE}.wasm")))
 }
 
+fn faulty_path() -> Result<PathBuf> {
+    Ok(target()?.join(TARGET).join("faulty").join(format!("{PACKAGE}.wasm")))
+}
+
 /// The module that was built.
-fn built() -> Result<PathBuf> {
-    let module = module_path()?;
+fn built(faulty: bool) -> Result<PathBuf> {
+    let module = if faulty { faulty_path() } else { module_path() }?;
     if module.is_file() {
         Ok(module)
     } else {
@@ -99,9 +107,9 @@ fn built() -> Result<PathBuf> {
 pub(crate) fn up(service: &Service) -> Result {
     let viceroy = viceroy(&Output::Shown)?;
     if !service.prebuilt {
-        build(&Output::Shown)?;
+        (if service.faulty { build_faulty } else { build })(&Output::Shown)?;
     }
-    let module = built()?;
+    let module = built(service.faulty)?;
     let (key, issuer) = ("for this machine only", "yonder-up");
     let control = service.control.map_or_else(free_port, Ok)?;
     let publisher = service.publisher.clone().unwrap_or_else(|| format!("http://127.0.0.1:{control}"));

@@ -5,9 +5,6 @@ use crate::effect::{Effects, Millis};
 use crate::limits::Limits;
 use crate::log::{Life, LogOp, Offset, Tail};
 
-/// How many times as long as elsewhere the tail of a shared document grows that is only written.
-const UNREAD: u64 = 4;
-
 impl Document {
     /// Takes a number by which this room differs from others.
     pub(crate) fn scatter(&mut self, number: u64, limits: &Limits) {
@@ -78,14 +75,16 @@ impl Document {
         }
     }
 
-    fn is_long(&self, tail: &Tail, idle: bool, limits: &Limits) -> bool {
+    pub(super) fn is_long(&self, tail: &Tail, idle: bool, limits: &Limits) -> bool {
         let updates = tail.updates.saturating_sub(self.patience);
         limits.compaction.is_due(&Tail { updates, ..tail.clone() }, idle)
     }
 
     /// Starts a compaction if the tail is long enough; `idle` tells that nobody has been here for a while, `is_read` that
-    /// somebody reads. Where the document is shared this room may be gone before it is done: who only writes begins one
-    /// when the tail is far too long, and leaves it to readers before, and to a host that has the time when nobody is here.
+    /// somebody reads. Where the document is shared [`Compaction`] says which of the two waits for the other, and a host that
+    /// has the time when nobody is here need not.
+    ///
+    /// [`Compaction`]: crate::limits::Compaction
     pub(crate) fn compact_if_due(
         &mut self,
         now: Millis,
@@ -96,7 +95,11 @@ impl Document {
     ) {
         let Some(tail) = &self.tail else { return };
         let rests = now < self.compaction_rests_until || tail.life != Life::Live;
-        let times = if is_read || idle || !self.residency.is_shared() { 1 } else { UNREAD };
+        let times = match self.residency.is_shared() && !idle {
+            false => 1,
+            true if is_read => limits.compaction.read.max(1),
+            true => limits.compaction.written.max(1),
+        };
         let part = Tail { updates: tail.updates / times, bytes: tail.bytes / times, ..tail.clone() };
         if self.compaction.is_none() && !rests && self.is_long(&part, idle, limits) {
             let upto = tail.end.clone();

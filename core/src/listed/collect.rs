@@ -93,7 +93,12 @@ impl<K: ListKv> Listed<K> {
     }
 
     /// Listed entries that may be deleted: updates first, so that the snapshots that cover these stay the longest.
-    async fn doomed(&self, kv: &impl Kv, view: &View, live: &Live) -> Result<Vec<EntryKey>, Fault> {
+    pub(super) async fn doomed(
+        &self,
+        kv: &impl Kv,
+        view: &View,
+        live: &Live,
+    ) -> Result<Vec<EntryKey>, Fault> {
         let now = kv.now();
         let mut covered = Set::new();
         // The newest first: what it covers needs none of the others.

@@ -34,15 +34,24 @@ impl<K: ListKv> Listed<K> {
     async fn compact_once(&self, kv: &impl ListKv, view: &View, retry: &Retry) -> Result<Tail, Fault> {
         let mut live = self.live(kv, view, retry).await?;
         let snapshots = live.entries.iter().filter(|entry| entry.is_snapshot).count();
-        if live.entries.len() > snapshots || snapshots > 1 {
+        let mut merges = live.entries.len() > snapshots || snapshots > 1;
+        let mut collects = true;
+        if self.config.halves && merges {
+            // What is too little to be worth it waits.
+            collects = self.doomed(kv, view, &live).await?.len() >= self.config.compaction_reads / 2;
+            merges = !collects;
+        }
+        if merges {
             let snapshot = self.merge(kv, &mut live).await?;
             live.entries.retain(|entry| !live.names.is_covered(entry.id));
             let place = live.entries.partition_point(|entry| *entry < snapshot);
             live.entries.insert(place, snapshot);
         }
         self.settle(&live);
-        // The snapshot is stored; what is not deleted now is deleted another time.
-        let _ = self.collect(kv, view, &live).await;
+        if collects {
+            // The snapshot is stored; what is not deleted now is deleted another time.
+            let _ = self.collect(kv, view, &live).await;
+        }
         Ok(live.tail())
     }
 

@@ -121,7 +121,13 @@ impl MemoryLog {
     /// What the rooms on this log may take.
     pub fn limits(&self) -> Limits {
         Limits {
-            compaction: Compaction { updates: 12, bytes: 4096, idle_updates: 4, idle_after: 100 },
+            compaction: Compaction {
+                updates: 12,
+                bytes: 4096,
+                idle_updates: 4,
+                idle_after: 100,
+                ..Limits::default().compaction
+            },
             commit_interval: 50,
             ..Limits::default()
         }

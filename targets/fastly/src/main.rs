@@ -13,6 +13,8 @@ macro_rules! log {
     }};
 }
 
+#[cfg(feature = "faulty")]
+mod faulty;
 mod setup;
 mod store;
 mod tasks;
@@ -29,7 +31,7 @@ use tasks::Tasks;
 use yonder_core::grip;
 use yonder_core::http::{ApiError, Asking, Config, Route};
 use yonder_core::instance::{Answered, Instance, Runtime};
-use yonder_core::kv::{KvConfig, KvError};
+use yonder_core::kv::KvError;
 use yonder_core::listed::Listed;
 use yonder_core::log::LogError;
 use yonder_core::{DocName, Millis};
@@ -43,20 +45,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long what nobody waits for any more goes on: a compaction, most often.
 const AFTERWARDS: Duration = Duration::from_secs(10);
 
+#[cfg(not(feature = "faulty"))]
+type Store = FastlyKv;
+#[cfg(feature = "faulty")]
+type Store = faulty::Faulty<FastlyKv>;
+
 /// What the platform does for an instance.
 struct Fastly {
-    kv: FastlyKv,
+    kv: Store,
 }
 
 impl Runtime for Fastly {
-    type Log = Listed<FastlyKv>;
+    type Log = Listed<Store>;
 
     fn now(&self) -> Millis {
         store::now()
     }
 
     fn log(&self, doc: &DocName) -> Self::Log {
-        Listed::new(self.kv.clone(), doc, KvConfig::default())
+        Listed::new(self.kv.clone(), doc, setup::log())
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
@@ -88,7 +95,13 @@ fn main() {
     let config = Arc::new(settings.config());
     let mut server = Server { config, settings, instance: None, tasks: Tasks::new() };
     let serve = Serve::new().with_max_requests(REQUESTS).with_max_memory(MEMORY_MIB).with_timeout(PATIENCE);
-    serve.run(|request| server.handle(request));
+    serve.run(|request| {
+        #[cfg(feature = "faulty")]
+        faulty::begin(&request);
+        server.handle(request);
+        #[cfg(feature = "faulty")]
+        faulty::end();
+    });
 }
 
 impl Server {
@@ -184,6 +197,8 @@ impl Server {
         }
         let unavailable = |error: KvError| ApiError::from(LogError::from(error));
         let kv = FastlyKv::open().map_err(unavailable)?;
+        #[cfg(feature = "faulty")]
+        let kv = faulty::Faulty(kv);
         let proxies = self.settings.proxies().map_err(unavailable)?;
         let instance = Rc::new(Instance::new(Fastly { kv }, Arc::clone(&self.config.limits), proxies));
         Ok(Rc::clone(self.instance.insert(instance)))

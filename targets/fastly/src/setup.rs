@@ -4,8 +4,8 @@ use fastly::{ConfigStore, SecretStore};
 use std::collections::BTreeMap;
 use yonder_core::grip::Proxies;
 use yonder_core::http::{Access, Config};
-use yonder_core::kv::KvError;
-use yonder_core::limits::{Limits, Reread};
+use yonder_core::kv::{KvConfig, KvError};
+use yonder_core::limits::{Compaction, Limits, Reread};
 use yonder_core::settings;
 
 const ADVICE: &str = "Give it a key in the Secret Store 'yonder_secrets' as 'yonder_auth_key', or open it to everyone \
@@ -55,9 +55,16 @@ impl Settings {
 }
 
 /// A key is written once a second at most. A request may take 50 ms of the processor: an event stream that reads the log
-/// again four times a second, and less often while nothing comes, takes less than half of that.
+/// again four times a second, and less often while nothing comes, takes less than half of that. It may also send 32 requests
+/// to backends, which those to the store may count among: so a tail is kept short, by whoever writes, as they ask least.
 fn limits() -> Limits {
     let limits = Limits::of_functions();
     let reread = Reread { first: 250, steady: 400, ..limits.reread };
-    Limits { presence_pause: 1_100, reread, ..limits }
+    let compaction = Compaction { updates: 12, written: 1, read: 2, ..limits.compaction };
+    Limits { presence_pause: 1_100, reread, compaction, ..limits }
+}
+
+/// What the log may ask for at once, by the same measure.
+pub(crate) fn log() -> KvConfig {
+    KvConfig { compaction_reads: 20, halves: true, ..KvConfig::default() }
 }

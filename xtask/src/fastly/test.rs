@@ -1,6 +1,6 @@
 //! Tests of the module for Fastly Compute: what is published, its scenarios of its own, and those of every host.
 
-use super::{build, module_path, viceroy};
+use super::{build, build_faulty, module_path, viceroy};
 use crate::run::{Output, Result, command, failed, root, scratch};
 use crate::test::{REPORTERS, scenarios};
 use crate::tools::npm;
@@ -59,9 +59,11 @@ fn fastly(cli: &Path, words: &[&str]) -> Result<Command> {
     Ok(fastly)
 }
 
-/// What is true of the module in this host only: what Fanout loses, who says that it is Fanout, and many at once.
+/// What is true of the module in this host only: what Fanout loses, who says that it is Fanout, a store
+/// that fails, and many at once.
 pub(crate) fn own(output: &Output) -> Result {
     set_up(output)?;
+    build_faulty(output)?;
     npm("tests/interop", output)?;
     let mut run = command("node");
     // Two of Pushpin are enough for two cores.

@@ -71,7 +71,13 @@ impl<L: Lowering> Instance<L> {
 
 fn config() -> RoomConfig {
     let limits = Limits {
-        compaction: Compaction { updates: 12, bytes: 20_000, idle_updates: 4, idle_after: 2_000 },
+        compaction: Compaction {
+            updates: 12,
+            bytes: 20_000,
+            idle_updates: 4,
+            idle_after: 2_000,
+            ..Limits::default().compaction
+        },
         reread: Reread { first: 100, steady: 300, most: 2_000, reads: 40, trust: 2_000 },
         ..Limits::default()
     };
