@@ -243,11 +243,10 @@ impl Document {
             self.compaction = None;
             match reply {
                 Ok(LogReply::Compacted(tail)) if tail.life == Life::Live => {
-                    // One that is still too long is compacted on.
-                    if self.residency.is_shared() && !self.is_long(&tail, false, limits) {
+                    (self.tail, self.tail_at) = (Some(tail), now);
+                    if self.residency.is_shared() {
                         self.compaction_rests_until = now.after(SHARED_REST);
                     }
-                    (self.tail, self.tail_at) = (Some(tail), now);
                     // The snapshot lacks what was deleted, which a replica that only merges drags along: loading
                     // it again costs less than every further merge.
                     if matches!(self.state, State::Warm { .. }) {

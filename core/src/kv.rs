@@ -163,8 +163,9 @@ pub struct KvConfig {
     pub void_after: u64,
     /// Entries that one compaction reads at most. A longer tail takes several.
     pub compaction_reads: usize,
-    /// A compaction merges, or deletes what was covered by others: not both, where a request may ask only so much (`listed`).
-    pub halves: bool,
+    /// Keys that are deleted by one that merges nothing, where a request may ask only so much (`listed`): one that merges
+    /// deletes nothing then. None if both are done at once, and as many deleted as are read.
+    pub apart: Option<usize>,
 }
 
 impl Default for KvConfig {
@@ -177,7 +178,7 @@ impl Default for KvConfig {
             ack_within: 30_000,
             void_after: 900_000,
             compaction_reads: 64,
-            halves: false,
+            apart: None,
         }
     }
 }

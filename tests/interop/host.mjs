@@ -47,6 +47,7 @@ export const CAPABILITIES = {
   'unread-bodies': 'a body that is too long is refused before it has come',
   'held-limit': 'one process holds the reads of a document, and bounds how many',
   'long-streams': 'an event stream goes on for longer than 30 s unless told otherwise',
+  'each-update': 'who follows a document is told each update by itself and once, and not of a snapshot that holds it',
   'one-offset': 'all who have the same have the same offset, whether they read or wrote it'
 }
 

@@ -130,8 +130,8 @@ export function missing (update, updates) {
   return insertions(update).filter(insertion => !held.has(insertion))
 }
 
-/** What an update inserts, whether it can be applied yet or not. */
-function insertions (update) {
+/** What an update inserts, whether it can be applied yet or not: `CLIENT:CLOCK` of each insertion. */
+export function insertions (update) {
   return Y.decodeUpdate(update).structs.filter(struct => !(struct instanceof Y.Skip))
     .flatMap(({ id: { client, clock }, length }) => Array.from({ length }, (_, n) => `${client}:${clock + n}`))
 }

@@ -23,7 +23,7 @@ pub(crate) enum Name {
     Cloudflare,
     /// The Spin component beside an empty one in the same host.
     Spin,
-    /// The module for Fastly in Viceroy, with Pushpin: as [`Name::Transports`].
+    /// The module for Fastly in Viceroy, with Pushpin: beside one that only relays, and as [`Name::Transports`].
     Fastly,
 }
 
@@ -79,10 +79,11 @@ pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
         }
         Name::Fastly => {
             fastly::test::set_up(&Output::Shown)?;
-            let scripts = tools::npm("tests/interop", &Output::Shown)?;
+            fastly::Module::Echo.build(&Output::Shown)?;
+            tools::npm("tests/interop", &Output::Shown)?;
             bench = command("node");
-            bench.arg(scripts.join("latency.mjs")).env("YONDER_UP", up::templates("fastly", "")?.0);
-            bench.env("YONDER_SKIP", "metrics");
+            bench.arg("tests/bench/fastly.mjs").env("YONDER_UP", up::templates("fastly", "")?.0);
+            bench.env("ECHO_UP", up::templates("fastly", "--echo")?.0).env("YONDER_SKIP", "metrics,direct");
         }
         Name::Transports => {
             Output::Shown.run(build.args(["-p", "yonder"]))?;

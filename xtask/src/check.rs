@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result {
         ("clippy for Fastly", clippy_for(fastly::PACKAGE, fastly::TARGET)),
         (
             "clippy for Fastly, its store faulty",
-            clippy_with(&["--all-features"], fastly::PACKAGE, fastly::TARGET),
+            clippy_with(&["--all-features", "--examples", "--bins"], fastly::PACKAGE, fastly::TARGET),
         ),
         ("clippy for Spin", clippy_for(spin::PACKAGE, spin::TARGET)),
         ("doc", doc()),

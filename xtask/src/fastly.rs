@@ -33,14 +33,25 @@ pub(crate) struct Service {
     pub(crate) vars: Vec<String>,
     /// Run what was built before.
     pub(crate) prebuilt: bool,
-    /// Run the module whose store counts, and fails when a request says so.
-    pub(crate) faulty: bool,
+    /// Which module.
+    pub(crate) module: Module,
     /// Whether Fanout is enabled.
     pub(crate) fanout: bool,
     /// Where Fanout takes what is published, on 127.0.0.1, if that matters.
     pub(crate) control: Option<u16>,
     /// Where it is published instead.
     pub(crate) publisher: Option<String>,
+}
+
+/// What is built of the package.
+#[derive(Clone, Copy)]
+pub(crate) enum Module {
+    /// What is published.
+    Published,
+    /// The same, but its store counts, and fails when a request says so.
+    Faulty,
+    /// It only relays: what the other is measured against.
+    Echo,
 }
 
 impl Default for Service {
@@ -50,7 +61,7 @@ impl Default for Service {
             data: "data/fastly".into(),
             vars: Vec::new(),
             prebuilt: false,
-            faulty: false,
+            module: Module::Published,
             fanout: true,
             control: None,
             publisher: None,
@@ -60,24 +71,45 @@ impl Default for Service {
 
 /// Builds the module, and puts it where Fastly's command line looks for it: where cargo puts what it releases.
 pub(crate) fn build(output: &Output) -> Result {
-    compile(&[], output)?;
-    wasm_opt::make(&target()?.join(COMPILED), &module_path()?, output)
+    Module::Published.build(output)
 }
 
-/// Builds the module for tests of what a store does that fails.
-fn build_faulty(output: &Output) -> Result {
-    compile(&["--features", "faulty"], output)?;
-    wasm_opt::make(&target()?.join(COMPILED), &faulty_path()?, output)
-}
+impl Module {
+    pub(crate) fn build(self, output: &Output) -> Result {
+        rust_targets(&[TARGET], output)?;
+        let mut module = cargo();
+        module.args(["build", "--quiet", "-p", PACKAGE, "--target", TARGET, "--profile", "wasm"]);
+        let built = match self {
+            Self::Published | Self::Faulty => "yonder-fastly.wasm",
+            Self::Echo => "examples/echo.wasm",
+        };
+        match self {
+            Self::Published => module.args(["--bin", PACKAGE]),
+            Self::Faulty => module.args(["--bin", PACKAGE, "--features", "faulty"]),
+            Self::Echo => module.args(["--example", "echo"]),
+        };
+        output.run(&mut module)?;
+        wasm_opt::make(&target()?.join(TARGET).join("wasm").join(built), &self.path()?, output)
+    }
 
-/// As cargo leaves it: with or without features, the same file.
-const COMPILED: &str = "wasm32-wasip1/wasm/yonder-fastly.wasm";
+    fn path(self) -> Result<PathBuf> {
+        let path = match self {
+            Self::Published => "release/yonder-fastly.wasm",
+            Self::Faulty => "faulty/yonder-fastly.wasm",
+            Self::Echo => "echo/echo.wasm",
+        };
+        Ok(target()?.join(TARGET).join(path))
+    }
 
-fn compile(features: &[&str], output: &Output) -> Result {
-    rust_targets(&[TARGET], output)?;
-    let mut module = cargo();
-    module.args(["build", "--quiet", "--bin", PACKAGE, "-p", PACKAGE]);
-    output.run(module.args(["--target", TARGET, "--profile", "wasm"]).args(features))
+    /// The module that was built.
+    fn built(self) -> Result<PathBuf> {
+        let module = self.path()?;
+        if module.is_file() {
+            Ok(module)
+        } else {
+            Err("the module is not built: leave out --prebuilt".to_owned())
+        }
+    }
 }
 
 /// Fastly's runtime.
@@ -85,31 +117,13 @@ fn viceroy(output: &Output) -> Result<PathBuf> {
     Ok(cargo_install("viceroy", VICEROY, &["--locked"], output)?.join("bin/viceroy"))
 }
 
-fn module_path() -> Result<PathBuf> {
-    Ok(target()?.join(TARGET).join("release").join(format!("{PACKAGE}.wasm")))
-}
-
-fn faulty_path() -> Result<PathBuf> {
-    Ok(target()?.join(TARGET).join("faulty").join(format!("{PACKAGE}.wasm")))
-}
-
-/// The module that was built.
-fn built(faulty: bool) -> Result<PathBuf> {
-    let module = if faulty { faulty_path() } else { module_path() }?;
-    if module.is_file() {
-        Ok(module)
-    } else {
-        Err("the module is not built: leave out --prebuilt".to_owned())
-    }
-}
-
 /// Becomes Viceroy, so that signals reach it, or the script that runs it beside Pushpin. Returns only if it cannot.
 pub(crate) fn up(service: &Service) -> Result {
     let viceroy = viceroy(&Output::Shown)?;
     if !service.prebuilt {
-        (if service.faulty { build_faulty } else { build })(&Output::Shown)?;
+        service.module.build(&Output::Shown)?;
     }
-    let module = built(service.faulty)?;
+    let module = service.module.built()?;
     let (key, issuer) = ("for this machine only", "yonder-up");
     let control = service.control.map_or_else(free_port, Ok)?;
     let publisher = service.publisher.clone().unwrap_or_else(|| format!("http://127.0.0.1:{control}"));

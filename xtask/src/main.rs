@@ -39,10 +39,11 @@ cargo xtask up cloudflare [--port P] [--data DIR] [--var NAME=VALUE]... [--prebu
                                                as an option: --sse-seconds 5 is --var YONDER_SSE_SECONDS=5.
                                                --prebuilt runs what was built before, as it is
 cargo xtask up fastly [--port P] [--data DIR] [--no-fanout] [--var NAME=VALUE]... [--prebuilt]
-                      [--control PORT] [--publisher URL] [--faulty]
+                      [--control PORT] [--publisher URL] [--faulty|--echo]
                                                The same for the module for Fastly Compute, in Viceroy, with Pushpin
                                                as Fanout; what it keeps ends with it, DIR has its configuration only;
-                                               --faulty: its store counts, and fails when a request says so
+                                               --faulty: its store counts, and fails when a request says so;
+                                               --echo: a service that only relays
 cargo xtask up spin [--port P] [--data DIR] [--grip] [--var NAME=VALUE]... [--host WORD]... [--prebuilt]
                                                The same for the Spin component, in a host as Spin's; --grip puts
                                                Pushpin in front of it, for WebSockets; --host gives the host a
@@ -183,7 +184,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             (Command::UpFastly(service), Long("port")) => service.port = args.value()?.parse()?,
             (Command::UpFastly(service), Long("data")) => service.data = args.value()?.into(),
             (Command::UpFastly(service), Long("prebuilt")) => service.prebuilt = true,
-            (Command::UpFastly(service), Long("faulty")) => service.faulty = true,
+            (Command::UpFastly(service), Long("faulty")) => service.module = fastly::Module::Faulty,
+            (Command::UpFastly(service), Long("echo")) => service.module = fastly::Module::Echo,
             (Command::UpFastly(service), Long("no-fanout")) => service.fanout = false,
             (Command::UpFastly(service), Long("control")) => service.control = Some(args.value()?.parse()?),
             (Command::UpFastly(service), Long("publisher")) => {

@@ -75,7 +75,7 @@ impl Document {
         }
     }
 
-    pub(super) fn is_long(&self, tail: &Tail, idle: bool, limits: &Limits) -> bool {
+    fn is_long(&self, tail: &Tail, idle: bool, limits: &Limits) -> bool {
         let updates = tail.updates.saturating_sub(self.patience);
         limits.compaction.is_due(&Tail { updates, ..tail.clone() }, idle)
     }

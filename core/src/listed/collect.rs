@@ -139,7 +139,8 @@ impl<K: ListKv> Listed<K> {
     }
 
     fn budget(&self, more: usize) -> Budget {
-        Budget(self.config.compaction_reads.max(2).saturating_add(more))
+        let most = self.config.apart.unwrap_or(self.config.compaction_reads);
+        Budget(most.max(2).saturating_add(more))
     }
 }
 

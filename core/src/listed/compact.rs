@@ -36,9 +36,9 @@ impl<K: ListKv> Listed<K> {
         let snapshots = live.entries.iter().filter(|entry| entry.is_snapshot).count();
         let mut merges = live.entries.len() > snapshots || snapshots > 1;
         let mut collects = true;
-        if self.config.halves && merges {
-            // What is too little to be worth it waits.
-            collects = self.doomed(kv, view, &live).await?.len() >= self.config.compaction_reads / 2;
+        if let Some(most) = self.config.apart.filter(|_| merges) {
+            // What is too little to be worth it waits. Neither is to wait for the other for ever.
+            collects = self.doomed(kv, view, &live).await?.len() >= most / 2 && kv.random().is_multiple_of(2);
             merges = !collects;
         }
         if merges {

@@ -48,7 +48,7 @@ fn play(seed: u64) {
         trust: random.below(500),
         inline_bytes: random.below(200) as usize,
         compaction_reads: 2 + random.below(12) as usize,
-        halves: random.below(2) == 0,
+        apart: Some(random.below(9) as usize).filter(|most| most % 2 == 0),
         ..KvConfig::default()
     };
     let mut objects: Vec<_> = (0..3).map(|_| Rc::new(store.log_with(config.clone()))).collect();
@@ -117,7 +117,7 @@ fn play(seed: u64) {
             assert_eq!(reader.has, there, "seed {seed}");
         }
         store.wait(10_000);
-        for _ in 0..if config.halves { 40 } else { 20 } {
+        for _ in 0..if config.apart.is_some() { 100 } else { 20 } {
             compact(&store.log_with(config.clone()));
         }
     }

@@ -66,5 +66,5 @@ fn limits() -> Limits {
 
 /// What the log may ask for at once, by the same measure.
 pub(crate) fn log() -> KvConfig {
-    KvConfig { compaction_reads: 20, halves: true, ..KvConfig::default() }
+    KvConfig { apart: Some(20), ..KvConfig::default() }
 }

@@ -162,7 +162,7 @@ impl Choice {
             value_bytes,
             inline_bytes: [64, 300, 16 << 10][rng.index(3)].min(value_bytes),
             compaction_reads: [6, 16, 64][rng.index(3)],
-            halves: rng.index(3) == 0,
+            apart: [None, None, Some(6)][rng.index(3)],
             ..KvConfig::default()
         };
         // The names in a snapshot's head are bounded in number, and count only where a value has an honest size.

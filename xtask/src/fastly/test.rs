@@ -1,6 +1,6 @@
 //! Tests of the module for Fastly Compute: what is published, its scenarios of its own, and those of every host.
 
-use super::{build, build_faulty, module_path, viceroy};
+use super::{Module, viceroy};
 use crate::run::{Output, Result, command, failed, root, scratch};
 use crate::test::{REPORTERS, scenarios};
 use crate::tools::npm;
@@ -18,14 +18,14 @@ const CLI: &str = "node_modules/.bin/cli-linux-x64";
 /// What this host openly lacks, however it is started: see `tests/interop/host.mjs`.
 const LACKS: &str = "metrics,http2,slow-reader,slow-heads,page,flush,hang-up,leaving,document-limit,full-disk,damage,light,\
                      raw-paths,large-frames,long-streams,one-offset,one-owner,unread-bodies,expiry,kill,restart,start-check,\
-                     one-creator,foreign-places,dot-segments,held-limit,direct";
+                     one-creator,foreign-places,dot-segments,held-limit,each-update,direct";
 
 /// What takes long and waits for nothing else: the runtime, the proxy, and the module, which may not be too large.
 pub(crate) fn set_up(output: &Output) -> Result {
     viceroy(output)?;
     pushpin::install(output)?;
-    build(output)?;
-    let size = wasm_opt::gzipped(&module_path()?)?;
+    Module::Published.build(output)?;
+    let size = wasm_opt::gzipped(&Module::Published.path()?)?;
     output.say(&format!("gzipped: {} KB of {} KB", size / 1000, BUDGET / 1000));
     if size < BUDGET { Ok(()) } else { Err("the module is too large".to_owned()) }
 }
@@ -63,7 +63,7 @@ fn fastly(cli: &Path, words: &[&str]) -> Result<Command> {
 /// that fails, and many at once.
 pub(crate) fn own(output: &Output) -> Result {
     set_up(output)?;
-    build_faulty(output)?;
+    Module::Faulty.build(output)?;
     npm("tests/interop", output)?;
     let mut run = command("node");
     // Two of Pushpin are enough for two cores.

@@ -188,8 +188,8 @@ impl<L: Lowering> World<L> {
             for _ in 0..ROUNDS {
                 let next = self.compact_once(doc, &tail)?;
                 // One that only deletes leaves as much.
-                let done =
-                    !self.plan.config.halves && (next.updates, next.bytes) == (tail.updates, tail.bytes);
+                let done = self.plan.config.apart.is_none()
+                    && (next.updates, next.bytes) == (tail.updates, tail.bytes);
                 tail = next;
                 if done {
                     break;
