@@ -42,7 +42,7 @@ test('one that cannot start is named, and so is one that ends; the others go on'
   assert.ok(all.lines.includes(`failed cloudflare: port ${all.port + 1} is taken: see --cloudflare-port`), all.output)
   assert.equal((await fetch(`http://127.0.0.1:${all.port + 2}/ready`)).status, 200)
 
-  const native = all.processes().find(({ words }) => words.includes('serve') && words.includes(`127.0.0.1:${all.port}`))
+  const native = all.processes().find(({ words: [program] }) => program.endsWith('/yonder'))
   process.kill(native.pid, 'SIGKILL')
   await until(() => all.lines.includes('ended native'), () => `its end is told; so far:\n${all.output}`)
   assert.equal((await fetch(`http://127.0.0.1:${all.port + 3}/ready`)).status, 200)
