@@ -23,14 +23,16 @@ export const failureOfAnswer = async answer => {
 export const failureOfStatus = (status, said) =>
   new Failure(KINDS[status] ?? `http-${status}`, said === '' ? `it answered ${status}` : `${status}: ${said}`)
 
-/** Whatever a request or a socket throws. @param {unknown} error @returns {Failure} */
+/** Whatever was thrown on the way. @param {unknown} error @returns {Failure} */
 export const failureOf = error => {
   if (error instanceof Failure) return error
-  const name = error instanceof Error ? error.name : ''
-  if (name === 'TimeoutError') return new Failure('timeout', 'nothing came in time')
-  if (name === 'TypeError') return new Failure('closed', 'the connection failed; browsers do not say why')
   return new Failure('protocol', error instanceof Error ? error.message : String(error))
 }
+
+/** What `fetch`, or the body of its answer, rejects with. @param {Error} error */
+export const failureOfNetwork = ({ name }) => name === 'TimeoutError'
+  ? new Failure('timeout', 'nothing came in time')
+  : new Failure('closed', 'the connection failed; browsers do not say why')
 
 /** What a close of a WebSocket says; 44xx mirrors HTTP's 4xx. @param {CloseEvent} event @param {boolean} opened */
 export const failureOfClose = ({ code, reason }, opened) => {

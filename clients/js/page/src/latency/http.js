@@ -2,11 +2,10 @@
 // order; an edit that finds no lane free waits, and its waiting counts. Reading: an event stream, or one long-poll after the
 // other.
 
-import { fromBase64 } from 'lib0/buffer'
 import { frame, unframe } from '../../../provider/src/frames.ts'
 import { serverEvents } from '../../../provider/src/sse.ts'
 import { Lane } from './edits.js'
-import { Failure, failureOf, failureOfAnswer } from './failure.js'
+import { Failure, failureOf, failureOfAnswer, failureOfNetwork } from './failure.js'
 import { pause } from './schedule.js'
 
 /** @typedef {import('./session.js').Line} Line */
@@ -19,17 +18,17 @@ import { pause } from './schedule.js'
  */
 export const ask = async (url, { method = 'GET', body, patience, signal }) => {
   const limit = AbortSignal.timeout(Math.max(1, patience))
-  let answer
-  try {
-    answer = await fetch(url, {
-      method,
-      body: /** @type {Uint8Array<ArrayBuffer> | undefined} */ (body),
-      cache: 'no-store',
-      signal: signal ? AbortSignal.any([signal, limit]) : limit
-    })
-  } catch (error) {
-    throw failureOf(error)
-  }
+  return answered(fetch(url, {
+    method,
+    body: /** @type {Uint8Array<ArrayBuffer> | undefined} */ (body),
+    cache: 'no-store',
+    signal: signal ? AbortSignal.any([signal, limit]) : limit
+  }))
+}
+
+/** @param {Promise<Response>} fetched */
+const answered = async fetched => {
+  const answer = await fetched.catch(error => { throw failureOfNetwork(error) })
   if (!answer.ok) throw await failureOfAnswer(answer)
   return answer
 }
@@ -62,7 +61,7 @@ export class Lanes {
     const { target, doc, ledger, hear } = this.line
     const asked = performance.now()
     const answer = await ask(target.stream(doc, { offset: 'now' }), { patience: ledger.timeout })
-    await answer.arrayBuffer()
+    await bytesOf(answer)
     hear(answer)
     return performance.now() - asked
   }
@@ -89,7 +88,7 @@ export class Lanes {
       const body = frame([client.edit(number)])
       const answer = await ask(target.stream(doc), { method: 'POST', body, patience: deadline - performance.now() })
       ledger.acked(number)
-      await answer.arrayBuffer()
+      await bytesOf(answer)
       hear(answer)
     } catch (error) {
       ledger.failed(number, failureOf(error))
@@ -118,7 +117,8 @@ class Reader {
       this.isLost = reject
     })
     this.#ready.catch(() => {}) // whoever waits for it hears of it
-    void this.#run()
+    // What it is extended by is not there yet.
+    queueMicrotask(() => this.#run())
   }
 
   #ready
@@ -158,12 +158,11 @@ export class StreamReader extends Reader {
     const late = setTimeout(abort, ledger.timeout)
     const signal = AbortSignal.any([this.signal, aborter.signal])
     try {
-      const answer = await fetch(url, { cache: 'no-store', signal })
-      if (!answer.ok) throw await failureOfAnswer(answer)
+      const answer = await answered(fetch(url, { cache: 'no-store', signal }))
       hear(answer)
       for await (const { event, data } of serverEvents(chunks(answer))) {
         clearTimeout(late)
-        if (event === 'data') for (const update of unframe(fromBase64(data))) this.copy.apply(update)
+        if (event === 'data') for (const update of unframe(decoded(data))) this.copy.apply(update)
         if (event !== 'control') continue
         this.copy.offset = String(JSON.parse(data).streamNextOffset)
         this.isReady()
@@ -185,7 +184,7 @@ export class PollReader extends Reader {
   async #read (/** @type {Record<string, string>} */ query, /** @type {number} */ patience) {
     const { target, doc, hear } = this.line
     const answer = await ask(target.stream(doc, { offset: this.copy.offset, ...query }), { patience, signal: this.signal })
-    const updates = unframe(new Uint8Array(await answer.arrayBuffer()))
+    const updates = unframe(await bytesOf(answer))
     const next = answer.headers.get('stream-next-offset')
     if (next === null) throw new Failure('protocol', 'an answer has no offset')
     this.copy.offset = next
@@ -194,11 +193,17 @@ export class PollReader extends Reader {
   }
 }
 
-/** @param {Response} answer */
+/** Of base64. lib0's own is Node's in a worker. @param {string} text */
+const decoded = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0))
+
+/** The whole of it. @param {Response} answer */
+const bytesOf = async answer => new Uint8Array(await answer.arrayBuffer().catch(error => { throw failureOfNetwork(error) }))
+
+/** It as it comes. @param {Response} answer */
 async function * chunks ({ body }) {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader()
   for (;;) {
-    const { done, value } = await reader.read()
+    const { done, value } = await reader.read().catch(error => { throw failureOfNetwork(error) })
     if (done) return
     yield value
   }

@@ -1,7 +1,7 @@
 // Time as a browser has it: timers that are late, and a clock of coarse steps.
 
 /** How long before its time a timer is set to fire, in milliseconds: browsers' timers are late by that much, or coarser. */
-const EARLY = 3
+const EARLY = 5
 
 const { port1, port2 } = new MessageChannel()
 /** @type {(() => void)[]} */

@@ -1,0 +1,31 @@
+import { chromium } from 'playwright-core'
+import { writeFileSync } from 'node:fs'
+const base = 'http://127.0.0.1:21000'
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] })
+const urls = process.argv[2] ? process.argv[2].split(',') : [0, 1, 2, 3].map(n => `http://127.0.0.1:${21000 + n}`)
+const duration = process.argv[3] ?? '5'
+const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: process.argv[5] ?? 'light', acceptDownloads: true })
+const page = await context.newPage()
+page.on('console', m => console.log('console', m.type(), m.text()))
+page.on('pageerror', e => console.log('error', e))
+page.on('worker', w => w.on('console', m => console.log('worker', m.text())))
+await page.goto(`${base}/latency#${new URLSearchParams([...urls.map(u => ['url', u]), ['duration', duration], ['timeout', '3']])}`)
+await page.screenshot({ path: '/tmp/hb-shots/page-idle.png', fullPage: true })
+await page.click('#start')
+await page.waitForTimeout(9000)
+await page.screenshot({ path: '/tmp/hb-shots/page-running.png', fullPage: true })
+console.log(await page.locator('#doing').textContent())
+await page.locator('html[data-state=done]').waitFor({ state: 'attached', timeout: 300000 })
+const [file] = await Promise.all([page.waitForEvent('download'), page.click('#download')])
+await file.saveAs(process.argv[4] ?? '/tmp/hb-shots/page.json')
+await page.screenshot({ path: '/tmp/hb-shots/page-done.png', fullPage: true })
+for (const name of ['Stored', 'Round trip', 'Connect', 'First byte']) { await page.getByText(name, { exact: true }).first().click(); await page.locator('#results').screenshot({ path: `/tmp/hb-shots/page-${name.replace(' ', '-').toLowerCase()}.png` }); console.log(name, await page.locator('#figures').innerText()) }
+await page.getByText('Propagation', { exact: true }).first().click()
+await page.emulateMedia({ colorScheme: 'dark' })
+await page.screenshot({ path: '/tmp/hb-shots/page-dark.png', fullPage: true })
+await page.emulateMedia({ colorScheme: 'light' })
+await page.setViewportSize({ width: 390, height: 844 })
+await page.screenshot({ path: '/tmp/hb-shots/page-phone.png', fullPage: true })
+console.log('overflow', await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]))
+console.log(await page.locator('#figures').innerText(), await page.locator('#problems').innerText(), await page.locator('#found').innerText())
+await browser.close()
