@@ -89,7 +89,9 @@ fn figure(name: &str) -> Result<Figure, String> {
         "mean" => Figure::Mean,
         "failed" => Figure::Failed,
         other => {
-            return Err(format!("{other:?} is no figure; there are p50, p90, p99, max, min, mean and failed"));
+            return Err(format!(
+                "{other:?} is no figure; there are p50, p90, p99, max, min, mean and failed"
+            ));
         }
     })
 }

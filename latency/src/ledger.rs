@@ -147,8 +147,8 @@ impl Ledger {
     /// Resolves once everything is settled, one way or the other.
     pub(crate) async fn settled(&self) {
         loop {
-            let changed = self.changed.notified();
             self.expire();
+            let changed = self.changed.notified();
             let Some(oldest) = self.state().open.values().map(|edit| edit.due).min() else { return };
             let _ = tokio::time::timeout_at((oldest + self.timeout).into(), changed).await;
         }
