@@ -155,3 +155,6 @@ pub fn text(comparisons: &[Comparison]) -> String {
         comparisons.len()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,3 +215,6 @@ impl Op {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::metric::Metric;
 use crate::result::{Measured, Outcome, Summary};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 /// The result for people. Nothing is wrapped: the reader's terminal, or what comes behind a pipe, knows better.
@@ -89,7 +89,7 @@ fn of_pairs(outcome: &Outcome) -> Table {
 
 pub(crate) fn blank<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(ASCII_MARKDOWN);
     table.set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
 }
