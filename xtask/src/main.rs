@@ -50,10 +50,11 @@ cargo xtask up pushpin [--port P] [--control P] [--backend P] --key KEY [--issue
                                                A GRIP proxy before a host: clients connect to --port, the host
                                                serves at --backend and publishes at --control; --key signs Grip-Sig;
                                                by --route the host hands requests over
-cargo xtask bench native|store|transports|cloudflare|spin|fastly [ARG]...
+cargo xtask bench native|store|transports|cloudflare|spin|fastly|latency [ARG]...
                                                Measure; the arguments go to yonder-bench, try --help, or for
-                                               transports and fastly to tests/interop/latency.mjs, and for cloudflare
-                                               and spin to bench.mjs in tests/bench/cloudflare and tests/bench/spin
+                                               transports and fastly to tests/interop/latency.mjs, for cloudflare
+                                               and spin to bench.mjs in tests/bench/cloudflare and tests/bench/spin,
+                                               and for latency they are DURATION and RATE
 
 What is downloaded is kept in $YONDER_CACHE, by default yonder in the user's cache folder.
 $CHROMIUM and $NGINX name these for the tests; by default they are found, or installed where apt-get can.";

@@ -11,7 +11,7 @@ use yonder_latency::Plan;
 use yonder_latency::result::Transport;
 
 /// One way, and what a busy machine may add to the way there and back.
-const WAY: Duration = Duration::from_millis(40);
+const WAY: Duration = Duration::from_millis(30);
 const SLACK: f64 = 60.0;
 
 fn at_once(_: u32) -> Duration {
@@ -25,8 +25,8 @@ fn a_delay_is_in_everything_that_goes_there_and_back() -> Done {
     let network = Network::up(server.address, |_| WAY, |_| WAY)?;
     let plan = Plan {
         warm_up: Duration::from_millis(200),
-        duration: Duration::from_millis(1500),
-        rate: 40.0,
+        duration: Duration::from_secs(1),
+        rate: 60.0,
         transports: Transport::ALL.to_vec(),
         fresh: 5,
         ..plan(&network.url())
