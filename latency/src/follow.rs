@@ -127,7 +127,7 @@ async fn by_events(host: &Arc<Host>, doc: &str, copy: &Copy, watch: Watch<'_>) -
         let body = Limited::new(body, REFUSAL_MAX).collect().await.map_err(Failure::closed)?;
         return Err(Failure::status(head.status.as_u16(), &body.to_bytes()));
     }
-    let first_byte = http.first_byte().unwrap_or_default();
+    let first_byte = http.first_byte();
     if copy.tell(watch, Event::Opened { phases, first_byte }).is_break() {
         return Ok(());
     }
@@ -165,7 +165,7 @@ async fn by_polls(host: &Arc<Host>, doc: &str, copy: &Copy, watch: Watch<'_>) ->
     loop {
         let path = format!("{stream}?offset={}", place(copy));
         let answer = http.ask(Method::GET, &path, Bytes::new()).await?.ok()?;
-        let first_byte = http.first_byte().unwrap_or_default();
+        let first_byte = http.first_byte();
         if !is_opened && copy.tell(watch, Event::Opened { phases, first_byte }).is_break() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Kind};
 use crate::line::{self, Line, Marks, Phases};
-use crate::target::Target;
+use crate::target::{Target, redacted};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -84,6 +84,7 @@ impl Host {
             host: Arc::clone(self),
             sender,
             marks,
+            asked: Instant::now(),
             used: Instant::now(),
             _connection: AbortOnDropHandle::new(task),
         };
@@ -141,8 +142,12 @@ impl Host {
             let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()) else { continue };
             let value = match part {
                 Part::All => value.to_owned(),
-                Part::Behind(mark) => value.rsplit_once(mark).map_or("..", |(_, rest)| rest).to_owned(),
-                Part::Before(mark) => value.rsplit_once(mark).map_or("..", |(rest, _)| rest).to_owned(),
+                Part::Behind(mark) => {
+                    format!("..{mark}{}", value.rsplit_once(mark).map_or("", |(_, rest)| rest))
+                }
+                Part::Before(mark) => {
+                    format!("{}{mark}..", value.rsplit_once(mark).map_or("", |(rest, _)| rest))
+                }
             };
             let values = heard.entry(name.to_owned()).or_default();
             if values.len() < VALUES_MAX || values.contains_key(&value) {
@@ -172,13 +177,17 @@ impl Host {
         let info = |name: &str| described.pointer(&format!("/info/{name}")).and_then(|value| value.as_str());
         match (info("title"), info("version")) {
             (Some("yonder"), Some(version)) => Ok(format!("yonder {version}")),
-            _ => Err(Failure::new(
-                Kind::NotYonder,
-                format!(
-                    "this is no server of yonder: GET /openapi.json is answered with {} and not with its description",
-                    answer.status
-                ),
-            )),
+            _ => {
+                let to =
+                    answer.header("location").map(|to| format!(", to {}", redacted(to))).unwrap_or_default();
+                Err(Failure::new(
+                    Kind::NotYonder,
+                    format!(
+                        "this is no server of yonder: GET /openapi.json is answered with {}{to}, and not with its description",
+                        answer.status
+                    ),
+                ))
+            }
         }
     }
 }
@@ -188,6 +197,7 @@ pub(crate) struct Http {
     host: Arc<Host>,
     sender: SendRequest<Full<Bytes>>,
     marks: Arc<Marks>,
+    asked: Instant,
     used: Instant,
     _connection: AbortOnDropHandle<()>,
 }
@@ -226,9 +236,10 @@ impl Http {
         self.is_open() && self.used.elapsed() < IDLE
     }
 
-    /// From the last request's last byte to the first of its answer.
-    pub(crate) fn first_byte(&self) -> Option<Duration> {
-        self.marks.first_byte()
+    /// From the last request's last byte to the first of its answer; for one that was answered before it was written to
+    /// its end, from its first.
+    pub(crate) fn first_byte(&self) -> Duration {
+        self.marks.first_byte().unwrap_or_else(|| self.asked.elapsed())
     }
 
     /// Asks, and reads the head of the answer.
@@ -247,6 +258,7 @@ impl Http {
         let request = request.body(Full::new(body));
         let request = request.map_err(|error| Failure::new(Kind::Url, format!("no request: {error}")))?;
         self.sender.ready().await.map_err(Failure::closed)?;
+        self.asked = Instant::now();
         let response = self.sender.send_request(request).await.map_err(failed)?;
         self.used = Instant::now();
         self.host.hear(response.headers());
@@ -301,5 +313,37 @@ impl Socket {
                 Some(Err(error)) => return Err(Failure::closed(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_header_that_is_new_in_every_answer_only_the_place_is_kept() {
+        let host = Host::new(
+            Target::parse("http://localhost", None).unwrap(),
+            line::tls().unwrap(),
+            Duration::from_secs(1),
+        );
+        for number in 0..3 {
+            let mut headers = HeaderMap::new();
+            headers.insert("cf-ray", format!("8f1{number}-FRA").parse().unwrap());
+            headers.insert("x-vercel-id", format!("fra1::iad1::{number}").parse().unwrap());
+            headers.insert("x-served-by", "cache-fra-1".parse().unwrap());
+            host.hear(&headers);
+        }
+        for number in 0..100 {
+            let mut headers = HeaderMap::new();
+            headers.insert("via", number.to_string().parse().unwrap());
+            host.hear(&headers);
+        }
+        let heard = host.locations();
+        let values = |name: &str| heard[name].clone().into_iter().collect::<Vec<_>>();
+        assert_eq!(values("cf-ray"), [("..-FRA".to_owned(), 3)]);
+        assert_eq!(values("x-vercel-id"), [("fra1::iad1::..".to_owned(), 3)]);
+        assert_eq!(values("x-served-by"), [("cache-fra-1".to_owned(), 3)]);
+        assert_eq!((heard["via"].len(), heard["via"][".."]), (VALUES_MAX + 1, 100 - VALUES_MAX as u64));
     }
 }

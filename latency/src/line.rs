@@ -132,14 +132,15 @@ pub(crate) fn tls() -> Result<TlsConnector, Failure> {
 pub(crate) struct Marks(Mutex<(Option<Instant>, Option<Instant>)>);
 
 impl Marks {
-    /// From the last byte that was written to the first that was read after it.
+    /// From the last write to the first byte that was read after it. It counts from when the write began: the answer may be
+    /// there before this thread goes on.
     pub(crate) fn first_byte(&self) -> Option<Duration> {
         let (wrote, read) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Some(read?.saturating_duration_since(wrote?))
     }
 
-    fn wrote(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), None);
+    fn wrote(&self, began: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (Some(began), None);
     }
 
     fn read(&self) {
@@ -176,9 +177,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let began = Instant::now();
         let polled = pin!(&mut self.stream).poll_write(cx, buf);
         if matches!(polled, Poll::Ready(Ok(_))) {
-            self.marks.wrote();
+            self.marks.wrote(began);
         }
         polled
     }

@@ -3,7 +3,7 @@
 //! One at a time: what runs beside something else on one machine and one network slows it down. In turns: what drifts in
 //! the meantime touches all of them alike, and does not look like a difference between them.
 
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::fresh::Fresh;
 use crate::host::Host;
 use crate::ledger::Ledger;
@@ -12,7 +12,7 @@ use crate::measuring::Measuring;
 use crate::metric::Metric;
 use crate::notes;
 use crate::plan::{Plan, Progress, Server};
-use crate::result::{Clock, Host as Found, Measured, Outcome, Pair, Problem, SCHEMA, Transport};
+use crate::result::{Clock, Host as Found, Measured, Outcome, Pair, SCHEMA, Transport};
 use crate::schedule::resolution;
 use crate::session::{Pace, Route, Session, delete};
 use crate::target::{Target, redacted};
@@ -252,18 +252,12 @@ fn of_pair(track: &Track, hosts: &[Looked]) -> Pair {
             pair.converge = session.measuring.summary(Metric::Converge);
             pair.error = session.problem();
         }
-        Err(failure) => pair.error = Some(of_other(failure)),
+        Err(failure) => pair.error = Some(failure.problem()),
     }
-    pair
-}
-
-/// What is not there at the other URL is a sign of something.
-fn of_other(failure: &Failure) -> Problem {
-    let mut problem = failure.problem();
-    if failure.kind == Kind::Status(404) {
+    if let Some(problem) = pair.error.as_mut().filter(|_| pair.propagation.count == 0) {
         problem.message.push_str("; are these of one deployment?");
     }
-    problem
+    pair
 }
 
 /// Names that nothing has.

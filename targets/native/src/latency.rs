@@ -139,6 +139,9 @@ fn measured(args: &Latency) -> Result<u8, String> {
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let outcome = runtime.block_on(async {
         let plan = plan(args).await?;
+        if plan.servers.is_empty() {
+            return Ok(None);
+        }
         let stop = CancellationToken::new();
         let interrupted = stop.clone();
         tokio::spawn(async move {
@@ -149,9 +152,12 @@ fn measured(args: &Latency) -> Result<u8, String> {
         let mut show = Show::default();
         let outcome = yonder_latency::run(&plan, &stop, |progress| show.tell(progress)).await;
         show.end();
-        Ok::<_, String>(outcome)
+        Ok::<_, String>(Some(outcome))
     })?;
-    tell(args, &outcome, old.as_ref())
+    match outcome {
+        Some(outcome) => tell(args, &outcome, old.as_ref()),
+        None => Ok(nothing()),
+    }
 }
 
 async fn plan(args: &Latency) -> Result<Plan, String> {
@@ -216,14 +222,18 @@ fn tell(args: &Latency, outcome: &Outcome, old: Option<&Outcome>) -> Result<u8, 
         write(path, &report::html(outcome))?;
     }
     if outcome.hosts.iter().all(|host| host.transports.values().all(|measured| measured.ack.count == 0)) {
-        eprintln!("yonder latency: nothing could be measured");
-        return Ok(NOTHING);
+        return Ok(nothing());
     }
     let findings: Vec<_> = args.fail_if.iter().flat_map(|condition| condition.check(outcome)).collect();
     for finding in &findings {
         eprintln!("{}", finding.message);
     }
     Ok(if findings.iter().any(|finding| finding.fails) { MET } else { 0 })
+}
+
+fn nothing() -> u8 {
+    eprintln!("yonder latency: nothing could be measured");
+    NOTHING
 }
 
 fn read(path: &Path) -> Result<Outcome, String> {

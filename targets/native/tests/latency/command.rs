@@ -105,6 +105,17 @@ fn documents_are_gone_afterwards_and_one_that_was_there_is_not() -> Done {
         let docs = list.get("docs").and_then(Value::as_array).ok_or("no list")?;
         Ok(docs.iter().filter_map(|doc| doc.get("docId")?.as_str().map(str::to_owned)).collect())
     };
+    // A document at one server, looked for at another.
+    let stranger = Yonder::up(&[])?;
+    let alone = stranger.url();
+    let apart = ["--same-deployment", "--transport", "sse", "--timeout", "1s", "--json", "-", "--fresh", "0"];
+    let done = latency(
+        &[&[url.as_str(), alone.as_str(), "--duration", "200ms", "--warm-up", "0s"], &apart[..]].concat(),
+    )?;
+    let outcome: Value = serde_json::from_slice(&done.stdout)?;
+    let why = outcome.pointer("/pairs/0/error/message").and_then(Value::as_str).ok_or("no error")?;
+    assert!(why.contains("404") && why.contains("one deployment?"), "{why}");
+
     let same = ["--same-deployment", "--transport", "long-poll"];
     // The server under two names.
     let other = url.replace("127.0.0.1", "localhost");
