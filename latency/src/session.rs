@@ -89,22 +89,21 @@ impl Writer {
 impl Session {
     /// Makes the document, and connects both sides. `key` begins the names of its writer's lanes.
     pub(crate) async fn open(route: Route, pace: Pace, key: &str, epoch: Instant) -> Result<Self, Failure> {
-        let Route { from, to, transport, doc } = &route;
+        let Route { from, doc, .. } = &route;
         let (mut http, _) = within(from.deadline(), "a connection", from.http()).await?;
-        let made =
-            within(from.deadline(), "making a document", make(&mut http, &from.target.stream(doc))).await?;
+        let path = from.target.stream(doc);
+        let made = within(from.deadline(), "making a document", make(&mut http, &path)).await?;
         let ledger = Arc::new(Ledger::new(epoch, from.timeout));
-        let reader = Reader::new(Arc::clone(to), *transport, doc, Copy::new(), Arc::clone(&ledger));
-        reader.ready(to.timeout).await?;
-        let writer = match transport {
-            Transport::Ws => {
-                Writer::Socket(SocketWriter::new(Arc::clone(from), doc, key, Arc::clone(&ledger)))
-            }
-            Transport::Sse | Transport::LongPoll => {
-                Writer::Lanes(Lanes::new(from, doc, key, pace.rate, &ledger))
+        let (reader, writer) = match connect(&route, &pace, key, &ledger).await {
+            Ok(both) => both,
+            Err(failure) => {
+                if made {
+                    // Why nothing can be measured matters more than that something stays.
+                    let _ = within(from.deadline(), "deleting", delete(&mut http, &path)).await;
+                }
+                return Err(failure);
             }
         };
-        writer.ready().await?;
         Ok(Self {
             route,
             ledger,
@@ -305,6 +304,24 @@ impl Session {
             message: format!("nothing arrived since {at:.1} s: {}", failure.message),
         })
     }
+}
+
+/// A reader that follows, and a writer that is connected.
+async fn connect(
+    route: &Route,
+    pace: &Pace,
+    key: &str,
+    ledger: &Arc<Ledger>,
+) -> Result<(Reader, Writer), Failure> {
+    let Route { from, to, transport, doc } = route;
+    let reader = Reader::new(Arc::clone(to), *transport, doc, Copy::new(), Arc::clone(ledger));
+    reader.ready(to.timeout).await?;
+    let writer = match transport {
+        Transport::Ws => Writer::Socket(SocketWriter::new(Arc::clone(from), doc, key, Arc::clone(ledger))),
+        Transport::Sse | Transport::LongPoll => Writer::Lanes(Lanes::new(from, doc, key, pace.rate, ledger)),
+    };
+    writer.ready().await?;
+    Ok((reader, writer))
 }
 
 /// Makes a document; whether it was not there before.
