@@ -17,6 +17,8 @@ const MET: u8 = 1;
 const USAGE: u8 = 2;
 /// Nothing could be measured.
 const NOTHING: u8 = 3;
+/// Interrupted twice, as a shell has it.
+const INTERRUPTED: i32 = 130;
 /// What `cargo xtask up` runs, each where it does if not said otherwise.
 const LOCAL: [(&str, &str); 4] = [
     ("native", "http://127.0.0.1:8080"),
@@ -103,7 +105,7 @@ pub(crate) struct Latency {
     compare: Option<PathBuf>,
 
     /// Prints the JSON Schema of --json.
-    #[arg(long, exclusive = true)]
+    #[arg(long)]
     schema: bool,
 }
 
@@ -147,6 +149,10 @@ fn measured(args: &Latency) -> Result<u8, String> {
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
                 interrupted.cancel();
+                // Whoever asks twice does not want to wait for what is on its way.
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    std::process::exit(INTERRUPTED);
+                }
             }
         });
         let mut show = Show::default();

@@ -32,7 +32,8 @@ fn what_is_written_is_what_the_schema_says_and_compares_as_noise() -> Done {
     let shown = text(&done.stdout);
     assert!(shown.contains(&url) && shown.contains("long-poll") && shown.contains("(refused)"), "{shown}");
 
-    let schema: Value = serde_json::from_slice(&latency(&["--schema"])?.stdout)?;
+    // Whatever else is set.
+    let schema: Value = serde_json::from_slice(&latency(&["--schema", "--token", "t"])?.stdout)?;
     let schema = jsonschema::validator_for(&schema)?;
     let mut written: Value = serde_json::from_str(&fs::read_to_string(&json)?)?;
     let wrong: Vec<_> =
