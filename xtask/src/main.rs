@@ -55,10 +55,11 @@ cargo xtask up all [--port P] [--NAME-port P]... [--data DIR] [--var NAME=VALUE]
                                                3000 and 7676, or on four from P on; prints `ready URL NAME` for each
                                                and `ready all` at last. The native server is a release build, or as
                                                tests have it by --debug
-cargo xtask bench native|store|transports|cloudflare|spin|fastly [ARG]...
+cargo xtask bench native|store|transports|cloudflare|spin|fastly|latency [ARG]...
                                                Measure; the arguments go to yonder-bench, try --help, or for
-                                               transports and fastly to tests/interop/latency.mjs, and for cloudflare
-                                               and spin to bench.mjs in tests/bench/cloudflare and tests/bench/spin
+                                               transports and fastly to tests/interop/latency.mjs, for cloudflare
+                                               and spin to bench.mjs in tests/bench/cloudflare and tests/bench/spin,
+                                               and for latency they are DURATION and RATE
 
 What is downloaded is kept in $YONDER_CACHE, by default yonder in the user's cache folder.
 $CHROMIUM and $NGINX name these for the tests; by default they are found, or installed where apt-get can.";

@@ -53,10 +53,10 @@ export const shape = density => {
   return `M0 1L${places.join('L')}L1 1z`
 }
 
-/** Milliseconds as people read them: three digits are known. @param {number | null | undefined} ms */
+/** Milliseconds as people read them: clocks of browsers go in steps of a tenth. @param {number | null | undefined} ms */
 export const shown = ms => {
   if (ms === null || ms === undefined) return '–'
-  return ms < 0.995 ? ms.toFixed(2) : ms < 99.5 ? String(Number(ms.toPrecision(3))) : Math.round(ms).toLocaleString('en')
+  return ms < 0.995 ? ms.toFixed(2) : ms < 99.95 ? ms.toFixed(1) : Math.round(ms).toLocaleString('en')
 }
 
 const quantile = (/** @type {{ at: number, count: number }[]} */ points, /** @type {number} */ rank) => {
