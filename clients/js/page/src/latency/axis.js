@@ -47,10 +47,11 @@ export class Axis {
   }
 }
 
-/** As a path of a box that is 1 wide and 1 high. @param {number[]} density */
+/** As a path of a box that is 1 wide and 1 high, from where there is something until there is nothing. @param {number[]} density */
 export const shape = density => {
-  const places = density.map((height, index) => `${(index / (density.length - 1)).toFixed(4)} ${(1 - height).toFixed(3)}`)
-  return `M0 1L${places.join('L')}L1 1z`
+  const places = density.map((height, index) => ({ height, x: (index / (density.length - 1)).toFixed(4) }))
+  const some = places.filter(({ height }) => height > 0.005)
+  return `M${some[0].x} 1L${some.map(({ height, x }) => `${x} ${(1 - height).toFixed(3)}`).join('L')}L${some[some.length - 1].x} 1z`
 }
 
 /** Milliseconds as people read them: clocks of browsers go in steps of a tenth. @param {number | null | undefined} ms */

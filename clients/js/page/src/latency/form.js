@@ -26,6 +26,8 @@ export const fillForm = () => {
   }
   const ways = asked.getAll('transport')
   if (ways.length > 0) for (const box of transports()) box.checked = ways.includes(box.value)
+  // A field that is wrong keeps the form from being sent, and so from being looked at again.
+  for (const box of transports()) box.addEventListener('change', () => transports()[0].setCustomValidity(''))
 
   input('add').addEventListener('click', () => addRow('').focus())
   const local = input('local')
