@@ -121,6 +121,7 @@ describe('pages of other origins', { concurrency: 4, ...streams }, () => {
       await create(host, 'cors')
       const { headers } = await ask(host, method, path, { headers: { origin: 'http://localhost:5173' } })
       assert.equal(headers['access-control-allow-origin'], '*')
+      assert.equal(headers['timing-allow-origin'], '*')
       const exposed = headers['access-control-expose-headers'].toLowerCase().split(/, */)
       for (const name of ['stream-next-offset', 'stream-up-to-date', 'stream-cursor', 'stream-sse-data-encoding', 'stream-presence-offset', 'stream-presence-length',
         'producer-epoch', 'producer-seq', 'etag', 'location', 'retry-after']) assert.ok(exposed.includes(name), `${name} is exposed`)

@@ -62,10 +62,15 @@ export const newName = (prefix = 'page-test') => `${prefix}-${randomUUID()}`
  *
  * @param {import('node:test').TestContext} t
  */
-export async function open (t, hash, {
+export async function open (t, hash, { state = 'synced', base = server, ...options } = {}) {
+  const page = await openAt(t, `${base}/#${hash}`, options)
+  await inState(page, state)
+  return page
+}
+
+/** Opens an address of the page's in a new profile. */
+export async function openAt (t, url, {
   person,
-  state = 'synced',
-  base = server,
   socket, // stands in for the server, as in Playwright's routeWebSocket
   onSocket = () => {},
   requests: held, // what is done with some requests, as in Playwright's route
@@ -75,12 +80,12 @@ export async function open (t, hash, {
   const localStorage = person ? [{ name: 'yonder.person', value: JSON.stringify(person) }] : []
   const context = await browser.newContext({
     viewport: { width: 1200, height: 750 },
-    storageState: { cookies: [], origins: [{ origin: new URL(base).origin, localStorage }] },
+    storageState: { cookies: [], origins: [{ origin: new URL(url).origin, localStorage }] },
     ...options
   })
   context.setDefaultTimeout(PATIENCE)
   t.after(() => context.close())
-  const home = new URL(base).host
+  const home = new URL(url).host
   context.on('request', request => /^(data|blob):/.test(request.url()) || requests.push({ url: request.url(), home }))
   context.on('page', page => {
     page.on('websocket', websocket => {
@@ -96,8 +101,7 @@ export async function open (t, hash, {
   if (socket) await context.routeWebSocket(/\/ws\//, socket)
   if (held) await context.route(...held)
   const page = await context.newPage()
-  await page.goto(`${base}/#${hash}`)
-  await inState(page, state)
+  await page.goto(url)
   return page
 }
 

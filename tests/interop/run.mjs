@@ -1,6 +1,6 @@
 // The one entry: `YONDER_UP="..." node run.mjs [FILE ...]` runs every scenario (or these files) against that host, and
 // ends with what passed as tables (also written to the file YONDER_TABLE, if that is set), and with what failed.
-// Each file starts its own servers; page.test.mjs gets the URL of one that is started here.
+// Each file starts its own servers; those of the pages get the URL of one that is started here.
 import { appendFileSync, readdirSync, rmSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
@@ -18,7 +18,7 @@ const unknown = files.filter(file => !all.includes(file))
 if (unknown.length > 0) throw new Error(`no such file: ${unknown.join(', ')}; there are ${all.join(', ')}`)
 
 process.chdir(folder)
-const page = files.includes('page.test.mjs') && !lacks('page') ? await Host.up() : undefined
+const page = files.some(file => file.startsWith('page')) && !lacks('page') ? await Host.up() : undefined
 if (page) process.env.YONDER_URL = page.url
 // A file ends with its tests: YjsProvider goes on saying goodbye to a server that is gone, for ever. This process does not end
 // so: it would not wait for its reporters.

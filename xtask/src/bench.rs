@@ -25,6 +25,8 @@ pub(crate) enum Name {
     Spin,
     /// The module for Fastly in Viceroy, with Pushpin: beside one that only relays, and as [`Name::Transports`].
     Fastly,
+    /// What `yonder latency` itself takes.
+    Latency,
 }
 
 impl FromStr for Name {
@@ -38,10 +40,11 @@ impl FromStr for Name {
             "cloudflare" => Ok(Self::Cloudflare),
             "spin" => Ok(Self::Spin),
             "fastly" => Ok(Self::Fastly),
-            _ => {
-                Err("there are the benchmarks native, store, transports, cloudflare, spin and fastly"
-                    .to_owned())
-            }
+            "latency" => Ok(Self::Latency),
+            _ => Err(
+                "there are the benchmarks native, store, transports, cloudflare, spin, fastly and latency"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -84,6 +87,10 @@ pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
             bench = command("node");
             bench.arg("tests/bench/fastly.mjs").env("YONDER_UP", up::templates("fastly", "")?.0);
             bench.env("ECHO_UP", up::templates("fastly", "--echo")?.0).env("YONDER_SKIP", "metrics,direct");
+        }
+        Name::Latency => {
+            Output::Shown.run(build.args(["-p", "yonder-latency", "--example", "floor"]))?;
+            bench = Command::new(binaries.join("examples/floor"));
         }
         Name::Transports => {
             Output::Shown.run(build.args(["-p", "yonder"]))?;

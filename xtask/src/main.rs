@@ -52,10 +52,16 @@ cargo xtask up pushpin [--port P] [--control P] [--backend P] --key KEY [--issue
                                                A GRIP proxy before a host: clients connect to --port, the host
                                                serves at --backend and publishes at --control; --key signs Grip-Sig;
                                                by --route the host hands requests over
-cargo xtask bench native|store|transports|cloudflare|spin|fastly [ARG]...
+cargo xtask up all [--port P] [--NAME-port P]... [--data DIR] [--var NAME=VALUE]... [--prebuilt] [--debug]
+                                               The four hosts side by side (spin with --grip), on the ports 8080, 8787,
+                                               3000 and 7676, or on four from P on; prints `ready URL NAME` for each
+                                               and `ready all` at last. The native server is a release build, or as
+                                               tests have it by --debug
+cargo xtask bench native|store|transports|cloudflare|spin|fastly|latency [ARG]...
                                                Measure; the arguments go to yonder-bench, try --help, or for
-                                               transports and fastly to tests/interop/latency.mjs, and for cloudflare
-                                               and spin to bench.mjs in tests/bench/cloudflare and tests/bench/spin
+                                               transports and fastly to tests/interop/latency.mjs, for cloudflare
+                                               and spin to bench.mjs in tests/bench/cloudflare and tests/bench/spin,
+                                               and for latency they are DURATION and RATE
 
 What is downloaded is kept in $YONDER_CACHE, by default yonder in the user's cache folder.
 $CHROMIUM and $NGINX name these for the tests; by default they are found, or installed where apt-get can.";
@@ -68,6 +74,7 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     Sim { args: Vec<OsString> },
     Build(Built),
+    UpAll(up::all::All),
     UpNative(up::Native),
     UpCloudflare(up::Cloudflare),
     UpFastly(fastly::Service),
@@ -104,6 +111,7 @@ fn main() -> ExitCode {
         Command::Build(Built::Cloudflare) => cloudflare::build(&run::Output::Shown),
         Command::Build(Built::Fastly) => fastly::build(&run::Output::Shown),
         Command::Build(Built::Spin) => spin::build(&run::Output::Shown),
+        Command::UpAll(all) => up::all::up(&all),
         Command::UpNative(native) => up::native(&native),
         Command::UpCloudflare(worker) => up::cloudflare(&worker),
         Command::UpFastly(service) => fastly::up(&service),
@@ -139,6 +147,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             other => return Err(format!("{other} is not built here; cloudflare, fastly and spin are").into()),
         },
         "up" => match args.value()?.string()?.as_str() {
+            "all" => Command::UpAll(up::all::All::default()),
             "native" => Command::UpNative(up::Native::default()),
             "cloudflare" => Command::UpCloudflare(up::Cloudflare::default()),
             "fastly" => Command::UpFastly(fastly::Service::default()),
@@ -146,7 +155,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             "pushpin" => Command::UpPushpin(pushpin::Pushpin::default()),
             other => {
                 return Err(format!(
-                    "there is no host {other}; there are native, cloudflare, fastly, spin and pushpin"
+                    "there is no host {other}; there are native, cloudflare, fastly, spin and pushpin, and all"
                 )
                 .into());
             }
@@ -163,6 +172,14 @@ fn parse(mut args: lexopt::Parser) -> Result<Command, lexopt::Error> {
             (Command::Test { only }, Long("only")) => only.push(args.value()?.parse()?),
             (Command::Fuzz(fuzz), Long("seconds")) => fuzz.seconds = args.value()?.parse()?,
             (Command::Fuzz(fuzz), Value(target)) => fuzz.targets.push(target.string()?),
+            (Command::UpAll(all), Long("port")) => all.set_ports(args.value()?.parse()?)?,
+            (Command::UpAll(all), Long("data")) => all.data = args.value()?.into(),
+            (Command::UpAll(all), Long("prebuilt")) => all.prebuilt = true,
+            (Command::UpAll(all), Long("debug")) => all.debug = true,
+            (Command::UpAll(all), Long("var")) => all.vars.push(args.value()?.parse()?),
+            (Command::UpAll(all), Long(option)) if let Some(host) = up::all::of_port(option) => {
+                all.set_port(host, args.value()?.parse()?);
+            }
             (Command::UpNative(native), Long("port")) => native.port = Some(args.value()?.parse()?),
             (Command::UpNative(native), Long("data")) => native.data = Some(args.value()?.into()),
             (Command::UpCloudflare(worker), Long("port")) => worker.port = args.value()?.parse()?,
@@ -267,6 +284,19 @@ mod tests {
             panic!("another command");
         };
         assert_eq!(worker.vars, ["YONDER_AUTH_KEY=a\nb"]);
+    }
+
+    #[test]
+    fn the_ports_of_all_hosts_follow_each_other_or_are_given_one_by_one() {
+        let ports = |line| match parsed(line) {
+            Ok(Command::UpAll(all)) => all.ports,
+            _ => panic!("another command"),
+        };
+        assert_eq!(ports("up all"), [8080, 8787, 3000, 7676]);
+        assert_eq!(ports("up all --port 9000 --spin-port 1"), [9000, 9001, 1, 9003]);
+        for line in ["up all --port 65533", "up all --mars-port 1", "up all --sse-seconds 5"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
     }
 
     #[test]

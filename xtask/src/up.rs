@@ -1,4 +1,6 @@
-//! `cargo xtask up`: one host, built and run.
+//! `cargo xtask up`: one host, built and run; or all of them.
+
+pub(crate) mod all;
 
 use crate::run::{Output, Result, cargo, command, failed, root, target};
 use crate::{cloudflare, pushpin, spin, tools};

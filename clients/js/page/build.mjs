@@ -1,4 +1,4 @@
-// Bundles the page: `node build.mjs [OUTDIR]`, by default into targets/native/page. What comes out depends on the
+// Bundles the pages: `node build.mjs [OUTDIR]`, by default into targets/native/page. What comes out depends on the
 // sources and the locked packages alone, not on where they lie or when it runs, so that CI can build it again and compare.
 
 import { existsSync } from 'node:fs'
@@ -18,7 +18,13 @@ const { build } = await import('esbuild')
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { app: 'src/main.js', style: 'style.css' },
+  entryPoints: {
+    app: 'src/main.js',
+    style: 'style.css',
+    latency: 'src/latency/main.js',
+    'latency-worker': 'src/latency/worker.js',
+    'latency-style': 'latency.css'
+  },
   outdir: 'out',
   write: false,
   metafile: true,
@@ -36,10 +42,14 @@ const { outputFiles, metafile } = await build({
 })
 
 await mkdir(outdir, { recursive: true })
-const bundled = ending => outputFiles.find(({ path }) => path.endsWith(ending)).contents
+const bundled = name => outputFiles.find(({ path }) => path.endsWith(`/${name}`)).contents
 await emit('index.html', await readFile(join(here, 'index.html')))
 await emit('app.js', bundled('app.js'))
 await emit('app.css', bundled('style.css'))
+await emit('latency.html', await readFile(join(here, 'latency.html')))
+await emit('latency.js', bundled('latency.js'))
+await emit('latency-worker.js', bundled('latency-worker.js'))
+await emit('latency.css', bundled('latency-style.css'))
 await emit('LICENSES.txt', Buffer.from(await licenses(usedFiles())))
 
 /**
@@ -74,5 +84,5 @@ async function licenses (files) {
     const text = await readFile(join(folder, file), 'utf8')
     return `${name} ${version} (${license})\n\n${text.replace(/\r/g, '').trim()}\n`
   }))
-  return `app.js contains code of these packages.\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`
+  return `app.js and latency-worker.js contain code of these packages.\n\n${texts.join(`\n${'-'.repeat(80)}\n\n`)}`
 }

@@ -24,8 +24,10 @@ pub const COMMON_HEADERS: &[(&str, &str)] = &[
         "access-control-expose-headers",
         "Stream-Next-Offset, Stream-Up-To-Date, Stream-Cursor, Stream-SSE-Data-Encoding, Stream-Presence-Offset, \
          Stream-Presence-Length, Producer-Id, Producer-Epoch, Producer-Seq, ETag, Location, Retry-After, \
-         Age",
+         Age, CF-Ray, X-Served-By, Fly-Region",
     ),
+    // What a browser knows of where the time went, DNS and TLS included, is told to pages that may ask at all.
+    ("timing-allow-origin", "*"),
     ("cross-origin-resource-policy", "cross-origin"),
     ("x-content-type-options", "nosniff"),
 ];

@@ -144,3 +144,8 @@ fn a_page_may_read_the_age() {
         COMMON_HEADERS.iter().find(|(name, _)| *name == "access-control-expose-headers").unwrap();
     assert!(exposed.split(", ").any(|name| name == "Age"), "{exposed}");
 }
+
+#[test]
+fn a_page_may_read_where_the_time_went() {
+    assert!(COMMON_HEADERS.contains(&("timing-allow-origin", "*")));
+}

@@ -9,6 +9,7 @@
 mod body;
 mod held;
 mod host;
+mod latency;
 mod metrics;
 mod outbound;
 mod page;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(serve)) => run(serve),
         Some(Command::Token(token)) => mint(&token),
         Some(Command::Key(key)) => random_key(key.kid.as_deref()),
+        Some(Command::Latency(args)) => return latency::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

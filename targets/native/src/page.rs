@@ -1,5 +1,5 @@
-//! The page: a collaborative editor, embedded so that `cargo run` needs nothing else. Its source and build are
-//! in `clients/js/page`.
+//! The pages: a collaborative editor, and one that measures latency; embedded so that `cargo run` needs nothing else. Their
+//! source and build are in `clients/js/page`.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -9,15 +9,26 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-/// A file of the page by its path, or word that the browser has it already.
+/// What measures asks the servers that it is told to ask. A worker has the policy of its own file.
+const MEASURING: &str = "default-src 'self'; connect-src http: https: ws: wss:; img-src 'self' data:; base-uri 'none'; \
+                         form-action 'none'; frame-ancestors 'self'";
+
+/// A file of the pages by its path, or word that the browser has it already.
 pub(crate) fn file(path: &str, request: &HeaderMap) -> Option<Response> {
     let (kind, body) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("../page/index.html")),
         "/assets/app.js" => ("text/javascript; charset=utf-8", include_str!("../page/app.js")),
         "/assets/app.css" => ("text/css; charset=utf-8", include_str!("../page/app.css")),
+        "/latency" => ("text/html; charset=utf-8", include_str!("../page/latency.html")),
+        "/assets/latency.js" => ("text/javascript; charset=utf-8", include_str!("../page/latency.js")),
+        "/assets/latency-worker.js" => {
+            ("text/javascript; charset=utf-8", include_str!("../page/latency-worker.js"))
+        }
+        "/assets/latency.css" => ("text/css; charset=utf-8", include_str!("../page/latency.css")),
         "/assets/LICENSES.txt" => ("text/plain; charset=utf-8", include_str!("../page/LICENSES.txt")),
         _ => return None,
     };
+    let policy = if path.contains("/latency") { MEASURING } else { POLICY };
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     let tag = format!("\"{:016x}\"", hasher.finish());
@@ -26,7 +37,7 @@ pub(crate) fn file(path: &str, request: &HeaderMap) -> Option<Response> {
     }
     let headers = [
         (header::CONTENT_TYPE, kind),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         // The names do not change with the content: ask each time, at the cost of one small answer.

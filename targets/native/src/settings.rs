@@ -1,5 +1,6 @@
 //! The command line and the environment.
 
+use crate::latency::Latency;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,12 @@ pub(crate) enum Command {
     Token(Token),
     /// Make a random key for --auth-key.
     Key(Key),
+    /// Measure what a collaborator feels, at one server or several, side by side.
+    ///
+    /// Edits are due at fixed times, whatever happened to earlier ones, and latency counts from then: a server that
+    /// stalls shows it. Exits with 1 if a condition of --fail-if is met, 2 if it was called wrongly, 3 if nothing could be
+    /// measured.
+    Latency(Latency),
 }
 
 #[derive(Debug, Args)]
