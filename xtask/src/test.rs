@@ -39,10 +39,12 @@ pub(crate) enum Name {
     Cloudflare,
     /// Real clients and a browser against workerd.
     Workerd,
+    /// All hosts side by side, as they are compared.
+    All,
 }
 
 impl Name {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Rust,
         Self::Wasm,
         Self::Sim,
@@ -55,6 +57,7 @@ impl Name {
         Self::Fastly,
         Self::Cloudflare,
         Self::Workerd,
+        Self::All,
     ];
 
     fn text(self) -> &'static str {
@@ -71,6 +74,7 @@ impl Name {
             Self::Fastly => "fastly",
             Self::Cloudflare => "cloudflare",
             Self::Workerd => "workerd",
+            Self::All => "all",
         }
     }
 }
@@ -94,6 +98,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     let grip = step(Name::Grip)?;
     let (mut cloudflare, mut workerd) = (step(Name::Cloudflare)?, step(Name::Workerd)?);
     let (mut spin, mut fastly) = (step(Name::Spin)?, step(Name::Fastly)?);
+    let all = step(Name::All)?;
     let mut done: Vec<Done> = Vec::new();
     std::thread::scope(|scope| {
         let by_cargo = scope.spawn(|| {
@@ -123,6 +128,7 @@ pub(crate) fn run(only: &[Name]) -> Result {
     done.extend(fastly.map(|step| own(step).with(fastly::test::interop).end()));
     done.extend(cloudflare.map(|step| step.with(cloudflare::test::own).end()));
     done.extend(workerd.map(|step| step.with(cloudflare::test::interop).end()));
+    done.extend(all.map(|step| step.with(test_all).end()));
 
     println!("\n== summary, {}", seconds(began.elapsed()));
     let mut sum = Counts::default();
@@ -224,6 +230,19 @@ pub(crate) const REPORTERS: [&str; 4] = [
     "--test-reporter=../interop/failures.mjs",
     "--test-reporter-destination=stdout",
 ];
+
+fn test_all(output: &Output) -> Result {
+    tools::npm("tests/interop", output)?;
+    up::all::build(true, output)?;
+    let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
+    let up = format!("{} up all --prebuilt --debug --port {{port}} --data {{data}}", up::quoted(&this));
+    let mut run = command("node");
+    run.args(["--test", "--test-timeout=400000"])
+        .args(REPORTERS)
+        .arg(".")
+        .current_dir(root().join("tests/latency"));
+    output.run(run.env("YONDER_UP_ALL", up))
+}
 
 /// Asks a server what its description says that it can be asked.
 pub(crate) const OPENAPI: [&str; 3] = ["--test", "--test-reporter=spec", "tests/openapi/fuzz.mjs"];

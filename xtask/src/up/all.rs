@@ -35,7 +35,9 @@ impl All {
     /// Ports that follow each other, from this one on.
     pub(crate) fn set_ports(&mut self, first: u16) -> Result {
         for (port, number) in self.ports.iter_mut().zip(0..) {
-            *port = first.checked_add(number).ok_or_else(|| format!("there are no four ports from {first} on"))?;
+            *port = first
+                .checked_add(number)
+                .ok_or_else(|| format!("there are no four ports from {first} on"))?;
         }
         Ok(())
     }
@@ -62,7 +64,7 @@ pub(crate) fn up(all: &All) -> Result {
     script.arg(root().join("tests/latency/up-all.mjs"));
     for (name, port) in NAMES.into_iter().zip(all.ports) {
         script.arg(name).arg(port.to_string());
-        let built = if all.prebuilt { Ok(()) } else { build(name, all.debug) };
+        let built = if all.prebuilt { Ok(()) } else { build_one(name, all.debug, &Output::Shown) };
         match built.and_then(|()| start(name, port, &data.join(name), all)) {
             Ok(words) => {
                 script.args(words);
@@ -75,16 +77,21 @@ pub(crate) fn up(all: &All) -> Result {
     Err(format!("the hosts do not start: {}", script.exec()))
 }
 
-fn build(name: &str, debug: bool) -> Result {
-    eprintln!("building {name}");
+/// Builds them, for tests.
+pub(crate) fn build(debug: bool, output: &Output) -> Result {
+    NAMES.into_iter().try_for_each(|name| build_one(name, debug, output))
+}
+
+fn build_one(name: &str, debug: bool, output: &Output) -> Result {
+    output.say(&format!("building {name}"));
     match name {
-        "cloudflare" => cloudflare::build(&Output::Shown),
-        "spin" => spin::host(&Output::Shown).and_then(|_| spin::build(&Output::Shown)),
-        "fastly" => fastly::build(&Output::Shown),
+        "cloudflare" => cloudflare::build(output),
+        "spin" => spin::host(output).and_then(|_| spin::build(output)),
+        "fastly" => fastly::build(output),
         _ => {
             let mut build = cargo();
             build.args(["build", "--quiet", "-p", "yonder"]);
-            Output::Shown.run(build.args((!debug).then_some("--release")))
+            output.run(build.args((!debug).then_some("--release")))
         }
     }
 }
