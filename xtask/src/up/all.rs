@@ -35,7 +35,9 @@ impl All {
     /// Ports that follow each other, from this one on.
     pub(crate) fn set_ports(&mut self, first: u16) -> Result {
         for (port, number) in self.ports.iter_mut().zip(0..) {
-            *port = first.checked_add(number).ok_or_else(|| format!("there are no four ports from {first} on"))?;
+            *port = first
+                .checked_add(number)
+                .ok_or_else(|| format!("there are no four ports from {first} on"))?;
         }
         Ok(())
     }
