@@ -1,9 +1,11 @@
-// One logarithmic axis for all that is shown of a metric, and how dense a distribution is along it.
+// One logarithmic axis for all that is shown of a metric, and the shape of a distribution along it.
 
 /** Below this many, each is drawn by itself: a shape would claim more than is known. */
 export const FEW = 20
-/** Places along the axis at which the density is known. */
+/** Places of a shape at which its height is known. */
 const PLACES = 160
+/** How little and how much is smoothed, as a share of the axis. */
+const [NARROWEST, WIDEST] = [0.006, 0.025]
 
 export class Axis {
   /** @param {number} min milliseconds, of all that is shown @param {number} max */
@@ -28,30 +30,27 @@ export class Axis {
   }
 
   /**
-   * How many there are of a histogram along the axis, each where it is and a little around it; 1 at the highest.
+   * A histogram as a path in a box that is 1 wide and 1 high: each value where it is and a little around it; as high as the
+   * box where there are most. It begins at the least of them and ends at the greatest.
    *
-   * @param {[number, number][]} histogram @returns {number[]}
+   * @param {[number, number][]} histogram
    */
-  density (histogram) {
+  shape (histogram) {
     const points = histogram.map(([ms, count]) => ({ at: this.place(ms), count }))
     const all = points.reduce((sum, { count }) => sum + count, 0)
-    const mean = points.reduce((sum, { at, count }) => sum + at * count, 0) / all
-    const deviation = Math.sqrt(points.reduce((sum, { at, count }) => sum + (at - mean) ** 2 * count, 0) / all)
     const [low, high] = [0.25, 0.75].map(share => quantile(points, share * all))
-    const spread = Math.min(deviation, (high - low) / 1.34) || deviation
-    const bandwidth = Math.max(0.006, 0.9 * spread * all ** -0.2)
-    const heights = Array.from({ length: PLACES + 1 }, (_, index) =>
-      points.reduce((sum, { at, count }) => sum + count * Math.exp(-(((index / PLACES - at) / bandwidth) ** 2) / 2), 0))
-    const highest = Math.max(...heights)
-    return heights.map(height => height / highest)
+    // Silverman's rule, by the middle half alone: the tails of latencies are long.
+    const bandwidth = Math.min(WIDEST, Math.max(NARROWEST, 0.9 * (high - low) / 1.34 * all ** -0.2))
+    const from = Math.max(0, points[0].at - bandwidth / 2)
+    const to = Math.min(1, points[points.length - 1].at + bandwidth / 2)
+    const heights = Array.from({ length: PLACES + 1 }, (_, place) => {
+      const x = from + (to - from) * place / PLACES
+      return { x, height: points.reduce((sum, { at, count }) => sum + count * Math.exp(-(((x - at) / bandwidth) ** 2) / 2), 0) }
+    })
+    const highest = Math.max(...heights.map(({ height }) => height))
+    const places = heights.map(({ x, height }) => `${x.toFixed(4)} ${(1 - height / highest).toFixed(3)}`)
+    return `M${from.toFixed(4)} 1L${places.join('L')}L${to.toFixed(4)} 1z`
   }
-}
-
-/** As a path of a box that is 1 wide and 1 high, from where there is something until there is nothing. @param {number[]} density */
-export const shape = density => {
-  const places = density.map((height, index) => ({ height, x: (index / (density.length - 1)).toFixed(4) }))
-  const some = places.filter(({ height }) => height > 0.005)
-  return `M${some[0].x} 1L${some.map(({ height, x }) => `${x} ${(1 - height).toFixed(3)}`).join('L')}L${some[some.length - 1].x} 1z`
 }
 
 /** Milliseconds as people read them: clocks of browsers go in steps of a tenth. @param {number | null | undefined} ms */

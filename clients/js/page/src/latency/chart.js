@@ -1,7 +1,7 @@
 // The distributions of a metric, one under the other on one axis: by transport, and of each the hosts. What is told by colour
 // is told by pattern and by words as well.
 
-import { Axis, FEW, shape, shown } from './axis.js'
+import { Axis, FEW, shown } from './axis.js'
 
 /** @typedef {import('./rounds.js').Outcome} Outcome */
 /** @typedef {import('./summary.js').Summary} Summary */
@@ -77,7 +77,7 @@ const samples = (of, axis) => of.histogram.map(([ms, count]) =>
 
 /** @param {Summary} of @param {Axis} axis @param {number} at @param {string} fill */
 const density = (of, axis, at, fill) => {
-  const path = shape(axis.density(of.histogram))
+  const path = axis.shape(of.histogram)
   const clip = make('clipPath', { id: `shape-${at}`, clipPathUnits: 'objectBoundingBox' })
   clip.append(make('path', { d: path }))
   const box = { y: TOP, width: '100%', height: GROUND - TOP }

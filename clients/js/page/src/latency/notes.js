@@ -15,6 +15,9 @@ export const notesOf = ({ hosts, clock, duration_s: duration, rate }, { left, st
   const lag = clock.lag_p99_ms
   const used = (/** @type {string} */ transport) => measured.some(track => track.transport === transport)
   const notes = ['One browser at one place: people elsewhere are nearer to other parts of a host, or farther away.']
+  if (measured.length > 0) {
+    notes.push('Reader and writer were connected for each turn anew: how long the first edit takes to a reader who has waited for a while is not in this.')
+  }
   if (used('ws')) {
     notes.push('connect of ws is from the constructor until the socket is open; of its lookup, TCP, TLS and first byte browsers tell nothing.')
   }
