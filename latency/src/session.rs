@@ -153,6 +153,9 @@ impl Session {
         let before = self.arrivals();
         let began = Instant::now();
         let ready = self.ready().await;
+        if self.trouble.is_none() {
+            self.wake().await;
+        }
         self.edits(TURN, left, Some(self.due), lag, stop).await;
         let (arrived, failed) = self.arrivals();
         match ready {
@@ -166,6 +169,14 @@ impl Session {
         }
         self.questions().await;
         self.turns += 1;
+    }
+
+    /// An edit that nobody records. A host that reads its store again and again does so ever less often while nothing
+    /// comes, and between turns nothing came: what is measured is a session at work.
+    async fn wake(&mut self) {
+        if self.edit_aside().await.is_ok() {
+            self.ledger.settled().await;
+        }
     }
 
     /// How many edits arrived, and how many did not.
