@@ -23,6 +23,9 @@ pub(crate) fn all(plan: &Plan, outcome: &Outcome, seen: &Seen) -> Vec<String> {
             .to_owned(),
         "HTTP/1.1 and TLS without resumption; browsers may use HTTP/2 or HTTP/3, and come back with less."
             .to_owned(),
+        "A session at work: each turn begins with an edit that is not recorded. The first edit after a pause takes \
+         longer where a host reads its store less often while nothing comes."
+            .to_owned(),
     ];
     if plan.doc.is_some() {
         notes.push("cold and warm need documents that nobody has; with --doc there are none.".to_owned());
