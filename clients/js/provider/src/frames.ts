@@ -16,3 +16,11 @@ export const unframe = (bytes: Uint8Array): Uint8Array[] => {
   while (hasContent(decoder)) parts.push(readVarUint8Array(decoder))
   return parts
 }
+
+/** lib0's own takes Node's `Buffer` wherever there is no window: in a worker of a browser as well, which has none. */
+export const fromBase64 = (text: string): Uint8Array => {
+  const letters = atob(text)
+  const bytes = new Uint8Array(letters.length)
+  for (let at = 0; at < bytes.length; at++) bytes[at] = letters.charCodeAt(at)
+  return bytes
+}

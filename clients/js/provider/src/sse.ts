@@ -1,7 +1,6 @@
 // Server-Sent Events by fetch: EventSource could send no token in a header, and says nothing of why it failed.
 
-import { fromBase64 } from 'lib0/buffer'
-import { unframe } from './frames.js'
+import { fromBase64, unframe } from './frames.js'
 import type { Hold, Part } from './parts.js'
 import { RequestError } from './requests.js'
 

@@ -1,7 +1,9 @@
 // What goes wrong on the way with HTTP, and what must come of it.
 
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import * as Y from 'yjs'
 import { QUICK, open, saved, serve, shows, sleep, until } from './clients.mjs'
 import { unframe } from './server.mjs'
@@ -335,3 +337,23 @@ const sockets = server => {
   const upgraded = new Set([...server.wss.clients].map(client => client._socket))
   return [...server.connections].filter(socket => !upgraded.has(socket))
 }
+
+test('sse: a worker of a browser, which has neither a window nor a Buffer to read base64, gets edits', async t => {
+  const server = await serve(t)
+  const maya = await open(t, server, { transports: ['sse'] })
+  maya.text.insert(0, 'before')
+  await saved(maya)
+  const worker = `
+    import * as Y from 'yjs'
+    import { YonderProvider } from './dist/index.js'
+    // Node's own fetch needs the rest of it.
+    const { from } = Buffer
+    Buffer.from = (...what) => { if (what[1] === 'base64') throw new Error('there is no Buffer'); return from(...what) }
+    const doc = new Y.Doc()
+    const provider = new YonderProvider('${server.url}', 'notes', doc, { transports: ['sse'] })
+    provider.once('synced', () => process.stdout.write(doc.getText('content').toString(), () => process.exit()))
+  `
+  const options = { cwd: new URL('..', import.meta.url), timeout: 10_000 }
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', worker], options)
+  assert.equal(stdout, 'before')
+})
