@@ -8,6 +8,7 @@ import { Host, lacks, needs } from './host.mjs'
 import { dial, isStep2 } from './raw.mjs'
 import { ask } from './request.mjs'
 import { applied, list, refused, writer } from './streams.mjs'
+import { until } from './waiting.mjs'
 
 const lacking = needs('sweet')
 const host = lacking.skip ? undefined : await Host.up()
@@ -154,7 +155,8 @@ describe("y-sweet's API", { concurrency: 4, ...lacking }, () => {
     const client = await join(t, host, 'folder/doc')
     client.doc.getArray('list').push(['in a folder'])
     const late = await join(t, host, 'folder/doc')
-    assert.equal(late.doc.getArray('list').length, 1)
+    // It may come before the edit is stored.
+    await until(() => late.doc.getArray('list').length === 1, 'it has the edit')
     const raw = await dial(t, host, '/d/folder%2Fdoc/ws/folder%2Fdoc')
     assert.deepEqual(list(applied([await raw.roundTrip()])), ['in a folder'])
     refused(await ask(host, 'GET', '/d/folder/doc/as-update'), 404, 'NOT_FOUND')
