@@ -104,10 +104,10 @@ pub struct Compaction {
     pub idle_updates: u64,
     /// Milliseconds that such a while takes.
     pub idle_after: u64,
-    /// By which factor the tail of a document that rooms share is longer before one compacts it to which is only
-    /// written: it does not have the document at hand, and may be gone before it is done.
+    /// Times these bounds at which a room compacts that nobody reads, where others share its document: it does not have
+    /// the document at hand, and may be gone before it is done.
     pub written: u64,
-    /// The same before one does from which is read.
+    /// The same where somebody reads.
     pub read: u64,
 }
 

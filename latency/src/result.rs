@@ -115,7 +115,7 @@ pub struct Problem {
 }
 
 /// What was found of one transport of one host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
     /// Why this is not all that there should be.

@@ -6,22 +6,7 @@ use std::collections::BTreeMap;
 fn run(medians: &[f64]) -> Outcome {
     let series = medians.iter().enumerate().map(|(second, median)| (second as f64, *median, 20)).collect();
     let propagation = Summary { series, ..Summary::default() };
-    let nothing = Summary::default;
-    let measured = Measured {
-        error: None,
-        lookup: None,
-        tcp: nothing(),
-        tls: None,
-        connect: nothing(),
-        ttfb: nothing(),
-        rtt: nothing(),
-        ack: nothing(),
-        propagation,
-        converge: nothing(),
-        reconnect: nothing(),
-        cold: nothing(),
-        warm: nothing(),
-    };
+    let measured = Measured { propagation, ..Measured::default() };
     let host = Host {
         url: "http://a".into(),
         server: None,

@@ -7,21 +7,10 @@ fn condition(text: &str) -> Condition {
 }
 
 fn measured(propagation: Summary) -> Measured {
-    let nothing = Summary::default;
     Measured {
-        error: None,
-        lookup: None,
-        tcp: nothing(),
-        tls: None,
-        connect: nothing(),
-        ttfb: nothing(),
-        rtt: nothing(),
-        ack: Summary { p90: Some(500.0), count: 99, failed: 1, ..nothing() },
+        ack: Summary { p90: Some(500.0), count: 99, failed: 1, ..Summary::default() },
         propagation,
-        converge: nothing(),
-        reconnect: nothing(),
-        cold: nothing(),
-        warm: nothing(),
+        ..Measured::default()
     }
 }
 

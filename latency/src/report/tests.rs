@@ -31,22 +31,7 @@ fn host(url: &str, transports: &[(Transport, Measured)]) -> Host {
 }
 
 fn measured(propagation: Summary) -> Measured {
-    let nothing = Summary::default;
-    Measured {
-        error: None,
-        lookup: None,
-        tcp: nothing(),
-        tls: None,
-        connect: nothing(),
-        ttfb: nothing(),
-        rtt: nothing(),
-        ack: nothing(),
-        propagation,
-        converge: nothing(),
-        reconnect: nothing(),
-        cold: nothing(),
-        warm: nothing(),
-    }
+    Measured { propagation, ..Measured::default() }
 }
 
 /// Of 100 and more, from 1 ms to 3 ms.
