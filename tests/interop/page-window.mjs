@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
-import { chromium } from 'playwright-core'
+import { launch } from './browser.mjs'
 import { lacks } from './host.mjs'
 
 export const server = process.env.YONDER_URL?.replace(/\/$/, '')
@@ -31,13 +31,7 @@ before(async () => {
   if (lacks('page')) return
   assert.ok(server, 'YONDER_URL names the server to test, such as http://127.0.0.1:8787')
   if (screenshots) await mkdir(screenshots, { recursive: true })
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'
-    ]
-  })
+  browser = await launch()
 })
 
 after(() => browser?.close())

@@ -25,7 +25,7 @@ pub(crate) enum Name {
     Spin,
     /// The module for Fastly in Viceroy, with Pushpin: beside one that only relays, and as [`Name::Transports`].
     Fastly,
-    /// What `yonder latency` itself takes.
+    /// What `yonder latency` itself takes, and whether it finds what was injected.
     Latency,
 }
 
@@ -89,8 +89,8 @@ pub(crate) fn run(name: Name, args: &[OsString]) -> Result {
             bench.env("ECHO_UP", up::templates("fastly", "--echo")?.0).env("YONDER_SKIP", "metrics,direct");
         }
         Name::Latency => {
-            Output::Shown.run(build.args(["-p", "yonder-latency", "--example", "floor"]))?;
-            bench = Command::new(binaries.join("examples/floor"));
+            Output::Shown.run(build.args(["-p", "yonder-latency", "--example", "truth"]))?;
+            bench = Command::new(binaries.join("examples/truth"));
         }
         Name::Transports => {
             Output::Shown.run(build.args(["-p", "yonder"]))?;

@@ -233,6 +233,7 @@ pub(crate) const REPORTERS: [&str; 4] = [
 
 fn test_all(output: &Output) -> Result {
     tools::npm("tests/interop", output)?;
+    let chromium = tools::chromium(output)?;
     up::all::build(true, output)?;
     let this = std::env::current_exe().map_err(|error| failed("find", Path::new("xtask"), error))?;
     let up = format!("{} up all --prebuilt --debug --port {{port}} --data {{data}}", up::quoted(&this));
@@ -241,7 +242,8 @@ fn test_all(output: &Output) -> Result {
         .args(REPORTERS)
         .arg(".")
         .current_dir(root().join("tests/latency"));
-    output.run(run.env("YONDER_UP_ALL", up))
+    run.env("YONDER_UP_ALL", up).env("YONDER", target()?.join("debug/yonder")).env("CHROMIUM", chromium);
+    output.run(&mut run)
 }
 
 /// Asks a server what its description says that it can be asked.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub(crate) struct Latency {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
-    /// Writes a page with charts.
+    /// Writes a page with charts; - is standard output.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
@@ -119,10 +120,13 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Measures, and tells. The process ends with what this gives.
 pub(crate) fn run(args: &Latency) -> ExitCode {
     if args.schema {
-        print!("{SCHEMA}");
-        return ExitCode::SUCCESS;
+        return code(show(SCHEMA).map(|()| 0));
     }
-    match measured(args) {
+    code(measured(args))
+}
+
+fn code(ended: Result<u8, String>) -> ExitCode {
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(message) => {
             eprintln!("yonder latency: {message}");
@@ -132,10 +136,12 @@ pub(crate) fn run(args: &Latency) -> ExitCode {
 }
 
 fn measured(args: &Latency) -> Result<u8, String> {
-    if [&args.json, &args.csv].into_iter().flatten().filter(|path| is_stdout(path)).count() > 1 {
-        return Err("--json and --csv cannot both be standard output".to_owned());
+    if outputs(args).filter(|path| is_stdout(path)).count() > 1 {
+        return Err("only one of --json, --csv and --report can be standard output".to_owned());
     }
     let old = args.compare.as_deref().map(read).transpose()?;
+    // Nobody wants to learn after ten minutes that there was no place for what they brought.
+    outputs(args).try_for_each(writable)?;
     // One thread: what hands work from one to another is late by that.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
@@ -211,10 +217,10 @@ fn tell(args: &Latency, outcome: &Outcome, old: Option<&Outcome>) -> Result<u8, 
     if let Some(old) = old {
         said.push_str(&format!("\n{}", compared(&compare(old, outcome))));
     }
-    if [&args.json, &args.csv].into_iter().flatten().any(|path| is_stdout(path)) {
+    if outputs(args).any(is_stdout) {
         eprint!("{said}");
     } else {
-        print!("{said}");
+        show(&said)?;
     }
     if let Some(path) = &args.json {
         let json =
@@ -237,6 +243,11 @@ fn tell(args: &Latency, outcome: &Outcome, old: Option<&Outcome>) -> Result<u8, 
     Ok(if findings.iter().any(|finding| finding.fails) { MET } else { 0 })
 }
 
+/// Where the result goes, besides the table.
+fn outputs(args: &Latency) -> impl Iterator<Item = &Path> {
+    [&args.json, &args.csv, &args.report].into_iter().flatten().map(PathBuf::as_path)
+}
+
 fn nothing() -> u8 {
     eprintln!("yonder latency: nothing could be measured");
     NOTHING
@@ -254,8 +265,28 @@ fn is_stdout(path: &Path) -> bool {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     if is_stdout(path) {
-        print!("{text}");
+        return show(text);
+    }
+    fs::write(path, text).map_err(|error| cannot_write(path, &error))
+}
+
+/// Prints; who reads may have enough before the end.
+fn show(text: &str) -> Result<(), String> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot print: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// Fails unless a file can be written, and leaves what is in it.
+fn writable(path: &Path) -> Result<(), String> {
+    if is_stdout(path) {
         return Ok(());
     }
-    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    let opened = fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
 }

@@ -7,14 +7,21 @@ use serde_json::Value;
 use std::fs;
 use std::process::{Command, Output};
 
+/// The command, which does not have its arguments yet.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_yonder"));
+    command.arg("latency");
+    command
+}
+
 fn latency(args: &[&str]) -> Done<Output> {
-    Ok(Command::new(env!("CARGO_BIN_EXE_yonder")).arg("latency").args(args).output()?)
+    Ok(command().args(args).output()?)
 }
 
 /// A run that takes as little time as it can.
-const SHORT: [&str; 8] = ["--duration", "1s", "--warm-up", "0s", "--fresh", "3", "--rate", "50"];
+pub(crate) const SHORT: [&str; 8] = ["--duration", "1s", "--warm-up", "0s", "--fresh", "3", "--rate", "50"];
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -81,6 +88,7 @@ fn the_exit_code_tells_what_happened() -> Done {
         &["--token", "a,b,c"],
         &["--compare", "/no/such/file"],
         &["--json", "-", "--csv", "-"],
+        &["--report", "/no/such/folder/report.html"],
     ] {
         let done = latency(&[&[url.as_str()], wrong].concat())?;
         assert_eq!(done.status.code(), Some(2), "{wrong:?}: {}", text(&done.stderr));

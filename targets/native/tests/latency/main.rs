@@ -5,6 +5,7 @@ mod command;
 mod injected;
 mod network;
 mod server;
+mod tls;
 
 use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
-//! A network between two parts of this machine: it delays, it stalls, and it cuts.
+//! A network between two parts of this machine: it delays, it stalls, it cuts, and it knows how long it held what it carried.
 
-use crate::Done;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,15 +29,17 @@ struct State {
     stall: Mutex<Option<(Instant, Instant)>>,
     /// Whether connections end at their next bytes.
     cuts: AtomicBool,
+    /// How long each read of the way there was held.
+    held: Mutex<Vec<Duration>>,
 }
 
 impl Network {
-    pub(crate) fn up(server: SocketAddr, there: Delay, back: Delay) -> Done<Self> {
+    pub(crate) fn up(server: SocketAddr, there: Delay, back: Delay) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stall, cuts) = (Mutex::new(None), AtomicBool::new(false));
-        let state = Arc::new(State { server, delays: [there, back], stall, cuts });
+        let state = Arc::new(State { server, delays: [there, back], stall, cuts, held: Mutex::default() });
         let (end, ended) = oneshot::channel();
         let of_thread = Arc::clone(&state);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -59,7 +61,14 @@ impl Network {
 
     /// Nothing moves for this long, from then on.
     pub(crate) fn stall(&self, from: Instant, length: Duration) {
-        *self.state.stall.lock().unwrap_or_else(PoisonError::into_inner) = Some((from, from + length));
+        *lock(&self.state.stall) = Some((from, from + length));
+    }
+
+    /// How long bytes were held on their way there, sorted: one for each time that a client wrote.
+    pub(crate) fn held(&self) -> Vec<Duration> {
+        let mut held = lock(&self.state.held).clone();
+        held.sort_unstable();
+        held
     }
 
     /// Connections end at their next bytes, or do not any more.
@@ -77,6 +86,10 @@ impl Drop for Network {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn accept(listener: &TcpListener, state: &Arc<State>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
@@ -89,8 +102,8 @@ async fn accept(listener: &TcpListener, state: &Arc<State>) {
             let ([there, back], (from, to)) = (state.delays, (client.into_split(), server.into_split()));
             // Who ends, ends both.
             tokio::select! {
-                () = carry(from.0, to.1, there, &state) => {}
-                () = carry(to.0, from.1, back, &state) => {}
+                () = carry(from.0, to.1, there, &state, |held| lock(&state.held).push(held)) => {}
+                () = carry(to.0, from.1, back, &state, |_| {}) => {}
             }
         });
     }
@@ -101,15 +114,16 @@ async fn carry(
     mut to: tokio::net::tcp::OwnedWriteHalf,
     delay: Delay,
     state: &State,
+    tell: impl Fn(Duration),
 ) {
-    let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Duration, Vec<u8>)>();
     let reading = async {
         let mut buffer = vec![0; 64 << 10];
         for number in 0.. {
             let Ok(length @ 1..) = from.read(&mut buffer).await else { break };
             let bytes = buffer.get(..length).unwrap_or_default().to_vec();
             if state.cuts.load(Ordering::SeqCst)
-                || sender.send((Instant::now() + delay(number), bytes)).is_err()
+                || sender.send((Instant::now(), delay(number), bytes)).is_err()
             {
                 break;
             }
@@ -117,9 +131,12 @@ async fn carry(
         drop(sender);
     };
     let writing = async {
-        while let Some((at, bytes)) = receiver.recv().await {
-            sleep_until(at.into()).await;
-            let stall = *state.stall.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((came, delay, bytes)) = receiver.recv().await {
+            // A timer is exact to a millisecond only.
+            if !delay.is_zero() {
+                sleep_until((came + delay).into()).await;
+            }
+            let stall = *lock(&state.stall);
             if let Some((from, until)) = stall
                 && (from..until).contains(&Instant::now())
             {
@@ -128,6 +145,7 @@ async fn carry(
             if to.write_all(&bytes).await.is_err() {
                 return;
             }
+            tell(came.elapsed());
         }
     };
     tokio::select! {
