@@ -20,6 +20,7 @@ mod requests;
 mod rereads;
 mod shelf;
 mod streams;
+mod views;
 
 use crate::auth::Grant;
 use crate::collections::{Map, Set};

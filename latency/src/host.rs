@@ -1,6 +1,6 @@
 //! One server as it is asked: HTTP/1.1 connections and WebSockets, and what its answers tell of it.
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, legible};
 use crate::line::{self, Line, Marks, Phases};
 use crate::target::{Target, redacted};
 use bytes::Bytes;
@@ -176,7 +176,7 @@ impl Host {
         let described = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
         let info = |name: &str| described.pointer(&format!("/info/{name}")).and_then(|value| value.as_str());
         match (info("title"), info("version")) {
-            (Some("yonder"), Some(version)) => Ok(format!("yonder {version}")),
+            (Some("yonder"), Some(version)) => Ok(legible(&format!("yonder {version}"))),
             _ => {
                 let to =
                     answer.header("location").map(|to| format!(", to {}", redacted(to))).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Where a host is: its URL, taken apart once.
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, legible};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::net::IpAddr;
 use url::{Host, Url};
@@ -84,7 +84,7 @@ pub(crate) fn redacted(text: &str) -> String {
         (None, Some((_, rest))) => rest.to_owned(),
         (_, None) => text.to_owned(),
     };
-    percent_decode_str(&text).decode_utf8_lossy().chars().filter(|letter| !letter.is_control()).collect()
+    legible(&percent_decode_str(&text).decode_utf8_lossy())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What is owed to connections and requests, and must wait for the store or for the document.
 
 use super::Room;
-use super::requests::View;
+use super::views::View;
 use crate::effect::{Close, ConnId, Effects, Millis, To};
 use crate::http::{ApiError, Reply};
 use crate::session::Step1;

@@ -2,15 +2,15 @@
 
 use super::readers::{Now, Reader, StreamName};
 use super::shelf::Look;
+use super::views::View;
 use super::{Owed, Room, Waiting};
 use crate::effect::{Close, ConnId, Effects, Millis, OpId};
 use crate::http::frames;
 use crate::http::streams::DEFAULT_STREAM;
 use crate::http::{ApiError, Reply, sweet};
 use crate::log::{Life, LogError, LogOp, LogReply, Offset, PresencePart, Tail, Version};
-use crate::replica::{self, RevertError};
+use crate::replica;
 use crate::request::{DocRequest, Live, PresenceOp, PresenceSince, Read, Since, VersionOp};
-use crate::update::UpdateError;
 use crate::wire;
 use bytes::Bytes;
 
@@ -32,16 +32,6 @@ pub(super) enum Use {
     State,
     Json,
     Restore { client: u32 },
-}
-
-/// What the whole document, as one update, is needed for.
-#[derive(Debug)]
-pub(super) enum View {
-    State,
-    Json,
-    Copy { to: crate::DocName, reply: Reply },
-    Keep { name: String, random: u32 },
-    Restore { version: Bytes, client: u32 },
 }
 
 /// A request that waits to learn whether the document is there.
@@ -176,7 +166,7 @@ impl Room {
         }
     }
 
-    fn ask_store(&mut self, conn: ConnId, request: LogOp, what: Asked, effects: &mut Effects) {
+    pub(super) fn ask_store(&mut self, conn: ConnId, request: LogOp, what: Asked, effects: &mut Effects) {
         let op = self.document.op();
         self.asked.insert(op, (conn, what));
         effects.store(op, request);
@@ -186,7 +176,7 @@ impl Room {
         self.ask_store(conn, LogOp::ReadVersion { id }, Asked::Version(what), effects);
     }
 
-    fn at_end(&self, reply: Reply) -> Reply {
+    pub(super) fn at_end(&self, reply: Reply) -> Reply {
         reply.with("stream-next-offset", self.end().to_string())
     }
 
@@ -199,7 +189,7 @@ impl Room {
         self.wait(conn, after, Owed::View(view));
     }
 
-    fn post(&mut self, conn: ConnId, updates: &[Bytes], reply: Reply, effects: &mut Effects) {
+    pub(super) fn post(&mut self, conn: ConnId, updates: &[Bytes], reply: Reply, effects: &mut Effects) {
         match self.checked(updates) {
             Err(error) => effects.reply(conn, error),
             Ok(updates) => {
@@ -429,71 +419,6 @@ impl Room {
             !refused
         });
     }
-
-    /// Does with the whole document what it was needed for.
-    pub(super) fn show(
-        &mut self,
-        now: Millis,
-        conn: ConnId,
-        view: View,
-        state: Bytes,
-        effects: &mut Effects,
-    ) {
-        let is_empty = *state == [0, 0];
-        let answer = match view {
-            View::State => Ok(frames::state(state, &self.document.place())),
-            View::Json => self.json(&state),
-            View::Copy { to, reply } => {
-                let content = if is_empty { Vec::new() } else { vec![state] };
-                let existed = Err(ApiError::document_exists());
-                effects.forward(conn, to, DocRequest::Create { content, created: reply, existed });
-                return;
-            }
-            View::Keep { name, random } => {
-                let id = format!("{:011x}{random:08x}", now.0);
-                let version = Version { id, name, created: now, bytes: state.len() as u64 };
-                let most = self.config.limits.versions;
-                let request = LogOp::PutVersion { version: version.clone(), body: state, most };
-                self.ask_store(conn, request, Asked::Keep(version), effects);
-                return;
-            }
-            View::Restore { version, client } => {
-                let reverted = self.fits(state.len().max(version.len())).and_then(|()| {
-                    replica::revert(&state, &version, client.into()).map_err(|error| match error {
-                        RevertError::Update(error) => unshown(error),
-                        RevertError::NotEarlier | RevertError::Different => unreadable(error),
-                    })
-                });
-                match reverted {
-                    Ok(Some(update)) => return self.post(conn, &[update], Reply::json(200, "{}"), effects),
-                    Ok(None) => Ok(self.at_end(Reply::json(200, "{}"))),
-                    Err(error) => Err(error),
-                }
-            }
-        };
-        effects.reply(conn, Reply::from(answer));
-    }
-
-    fn json(&self, state: &[u8]) -> Result<Reply, ApiError> {
-        self.fits(state.len())?;
-        replica::to_json(state).map(|json| Reply::json(200, json)).map_err(unshown)
-    }
-
-    fn fits(&self, bytes: usize) -> Result<(), ApiError> {
-        if bytes as u64 > self.config.limits.view_bytes {
-            return Err(ApiError::too_large("the document is too large for this view of it"));
-        }
-        Ok(())
-    }
-}
-
-/// What a client has built so that it cannot be shown is no fault of the server's.
-fn unshown(error: UpdateError) -> ApiError {
-    if error == UpdateError::Unshowable { ApiError::too_large(error.to_string()) } else { unreadable(error) }
-}
-
-fn unreadable(error: impl core::fmt::Display) -> ApiError {
-    ApiError::internal(format!("the document cannot be read: {error}"))
 }
 
 /// A number below `spread`, another one for each connection: who came together must not leave together.

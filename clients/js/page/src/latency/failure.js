@@ -44,10 +44,10 @@ export const failureOfClose = ({ code, reason }, opened) => {
 /** Whether nothing of what was to be sent can have been taken. @param {Failure} failure */
 export const wasRefused = ({ kind }) => /^(unauthorized|forbidden|no-websockets|http-4..)$/.test(kind)
 
-/** Of an error of yonder's. @param {string} text */
+/** Of an error of yonder's, as far as anybody reads it. @param {string} text */
 export const messageIn = text => {
   try {
-    return String(JSON.parse(text).error.message)
+    return String(JSON.parse(text).error.message).slice(0, 400)
   } catch {
     return ''
   }
