@@ -1,5 +1,6 @@
 //! Why something failed: a word that is counted, and a sentence.
 
+use crate::legible::legible;
 use crate::result::Problem;
 use std::io;
 
@@ -115,37 +116,5 @@ impl Failure {
 
     pub(crate) fn problem(&self) -> Problem {
         Problem { kind: self.kind.name(), message: self.message.clone() }
-    }
-}
-
-/// Letters of a message, or of anything else that a server says.
-const LETTERS_MAX: usize = 400;
-
-/// What somebody else says as it may be shown in a terminal: it moves no cursor, turns no line around, and comes to an end.
-pub(crate) fn legible(text: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = |letter: char| if letter.is_control() || turns(letter) { '\u{fffd}' } else { letter };
-    let mut legible: String = text.chars().take(LETTERS_MAX).map(shown).collect();
-    if text.chars().nth(LETTERS_MAX).is_some() {
-        legible.push_str(" ..");
-    }
-    legible
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_server_says_is_harmless_in_a_terminal() {
-        let said = format!("\u{1b}[2J\u{202e}gone{}\r\n", "x".repeat(1000));
-        let body = serde_json::json!({"error": {"message": said}}).to_string();
-        let message = Failure::status(500, body.as_bytes()).message;
-        assert!(
-            message.starts_with("500: \u{fffd}[2J\u{fffd}gonexxx") && message.ends_with("x .."),
-            "{message}"
-        );
-        assert_eq!(message.chars().count(), LETTERS_MAX + 3);
-        assert_eq!(legible("ä token\u{7}"), "ä token\u{fffd}");
     }
 }

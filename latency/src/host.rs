@@ -1,6 +1,7 @@
 //! One server as it is asked: HTTP/1.1 connections and WebSockets, and what its answers tell of it.
 
-use crate::failure::{Failure, Kind, legible};
+use crate::failure::{Failure, Kind};
+use crate::legible::legible;
 use crate::line::{self, Line, Marks, Phases};
 use crate::target::{Target, redacted};
 use bytes::Bytes;

@@ -14,6 +14,7 @@ mod fresh;
 mod host;
 mod lanes;
 mod ledger;
+mod legible;
 mod line;
 mod measuring;
 mod metric;

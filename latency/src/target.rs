@@ -1,6 +1,7 @@
 //! Where a host is: its URL, taken apart once.
 
-use crate::failure::{Failure, Kind, legible};
+use crate::failure::{Failure, Kind};
+use crate::legible::legible;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::net::IpAddr;
 use url::{Host, Url};

@@ -8,7 +8,7 @@ mod bare;
 #[path = "../../../targets/native/tests/latency/network.rs"]
 mod network;
 
-use network::{Delay, Network};
+use network::{Delay, Network, jitter};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use yonder_latency::result::{Outcome, Transport};
@@ -18,15 +18,19 @@ use yonder_latency::{Plan, Server, run, table};
 const STALL_AFTER: Duration = Duration::from_secs(3);
 const STALL: Duration = Duration::from_secs(1);
 
-/// What is done to what a client sends. All that is sent later on the same connection waits, as it does with TCP.
-const INJECTED: [(&str, Delay); 4] = [
-    ("100 ms", |_| Duration::from_millis(100)),
-    ("jitter, 20 ms on average, long tail", |number| millis(jitter(number))),
-    ("the same, and 2 % lost: 200 ms later", |number| {
-        millis(jitter(number) + if number % 50 == 17 { 200.0 } else { 0.0 })
-    }),
-    ("nothing, but for 1 s of it nothing moves", |_| Duration::ZERO),
+/// What is done to what a client sends, and whether nothing moves for a while. All that is sent later on the same connection
+/// waits, as it does with TCP.
+const INJECTED: [(&str, Delay, bool); 4] = [
+    ("100 ms", |_| Duration::from_millis(100), false),
+    ("jitter, 20 ms on average, long tail", |number| jitter(number, JITTER), false),
+    ("the same, and 2 % lost: 200 ms later", |number| jitter(number, JITTER) + lost(number), false),
+    ("nothing, but for 1 s of it nothing moves", |_| Duration::ZERO, true),
 ];
+const JITTER: Duration = Duration::from_millis(20);
+
+fn lost(number: u32) -> Duration {
+    Duration::from_millis(if number % 50 == 17 { 200 } else { 0 })
+}
 
 fn main() -> Result<(), String> {
     let mut args = std::env::args().skip(1);
@@ -40,11 +44,11 @@ fn main() -> Result<(), String> {
     println!("{:<42} {:<12} {:>28}  {:>28}", "held on the way to the server", "", "held (ms)", "measured");
     let figures = ["p50", "p90", "p99", "max"].map(|name| format!("{name:>6}")).concat();
     println!("{:<42} {:<12} {figures:>28}  {figures:>28}", "", "");
-    for (place, (name, delay)) in INJECTED.into_iter().enumerate() {
+    for (name, delay, stalls) in INJECTED {
         for transport in [Transport::Ws, Transport::Sse] {
             let network =
                 Network::up(server, delay, |_| Duration::ZERO).map_err(|error| error.to_string())?;
-            if place == INJECTED.len() - 1 {
+            if stalls {
                 network.stall(Instant::now() + STALL_AFTER, STALL);
             }
             let outcome = measure(network.url(), duration, rate, &[transport], 0)?;
@@ -94,14 +98,4 @@ fn held(sorted: &[Duration]) -> [f64; 4] {
 
 fn line(figures: [f64; 4]) -> String {
     figures.map(|ms| format!("{ms:>7.1}")).concat()
-}
-
-fn millis(ms: f64) -> Duration {
-    Duration::from_secs_f64(ms / 1000.0)
-}
-
-/// Exponentially distributed; the numbers are spread evenly over it, and far apart where they follow each other.
-fn jitter(number: u32) -> f64 {
-    let share = f64::from(number.wrapping_add(1).wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
-    -20.0 * (1.0 - share).max(0.001).ln()
 }

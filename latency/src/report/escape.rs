@@ -1,5 +1,6 @@
 //! Text that came from a server, a URL or a file, as it may stand in HTML: between tags, and in quoted attributes.
 
+use crate::legible::shown;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 /// Shows text with everything escaped that HTML would read as its own.
@@ -14,18 +15,11 @@ impl Display for Text<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // HTML has no place for them, and some turn the direction of what follows.
-                letter if letter.is_control() || is_direction(letter) => f.write_char('\u{fffd}')?,
-                letter => f.write_char(letter)?,
+                letter => f.write_char(shown(letter))?,
             }
         }
         Ok(())
     }
-}
-
-/// Whether a character turns the direction of others, so that a name would look like another one.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is reported is what was injected.
 
-use crate::network::Network;
+use crate::network::{Network, jitter};
 use crate::server::Yonder;
 use crate::{Done, alone, due, found, known, plan, run};
 use std::io::{Read as _, Write as _};
@@ -104,13 +104,10 @@ fn percentiles_are_those_of_the_jitter_and_the_loss_that_were_injected() -> Done
     Ok(())
 }
 
-/// Jitter with a long tail, 60 ms on average, and one segment of twenty lost, which comes 300 ms later.
+/// Jitter of 60 ms on average, and one segment of twenty lost, which comes 300 ms later.
 fn shaky(number: u32) -> Duration {
-    // Evenly spread, and far apart for numbers that follow each other.
-    let share = |of: u32| f64::from(of.wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
-    let jitter = -60.0 * (1.0 - share(number + 1)).max(0.001).ln();
-    let lost = if number % 20 == 13 { 300.0 } else { 0.0 };
-    Duration::from_secs_f64((jitter + lost) / 1000.0)
+    let lost = Duration::from_millis(if number % 20 == 13 { 300 } else { 0 });
+    jitter(number, Duration::from_millis(60)) + lost
 }
 
 #[test]

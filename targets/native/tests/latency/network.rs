@@ -14,6 +14,13 @@ use tokio::time::sleep_until;
 /// How long bytes take, by how many reads came before on their connection and direction.
 pub(crate) type Delay = fn(u32) -> Duration;
 
+/// A delay with a long tail: exponentially distributed. The numbers are spread evenly over it, and those that follow each
+/// other are far apart.
+pub(crate) fn jitter(number: u32, mean: Duration) -> Duration {
+    let share = f64::from(number.wrapping_add(1).wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
+    mean.mul_f64(-(1.0 - share).max(0.001).ln())
+}
+
 /// What leads to a server; it ends with this.
 pub(crate) struct Network {
     pub(crate) address: SocketAddr,
