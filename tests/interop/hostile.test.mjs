@@ -148,8 +148,10 @@ describe('hostile behaviour', () => {
 
   test('a thousand connections that open and vanish at once leave the document as it was', async t => {
     const good = await pair(t, 'churn')
-    for (let round = 0; round < 20; round++) {
-      const sockets = await Promise.all(Array.from({ length: 50 }, () => dial(undefined, host, '/ws/churn')))
+    // A proxy answers some of a larger burst with 502.
+    const atOnce = lacks('direct') ? 20 : 50
+    for (let round = 0; round < 1000 / atOnce; round++) {
+      const sockets = await Promise.all(Array.from({ length: atOnce }, () => dial(undefined, host, '/ws/churn')))
       sockets.forEach((raw, i) => { if (i % 2) raw.step1(); raw.awareness([9000 + i, 1, {}]); raw.socket.terminate() })
       write(good, round)
     }
